@@ -1,0 +1,1 @@
+"""Mechanics of the unlearning experiments: recorded gradients, unlearning, evaluation, statistics."""
