@@ -1,0 +1,175 @@
+"""The cache computes once, whole or not at all; fingerprints see what matters and nothing else."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from unlearnlib import cache, fingerprint
+from unlearnlib.errors import UserError
+
+FOLDER_JOB = """
+import sys, time
+from pathlib import Path
+from unlearnlib import cache
+root, seconds = Path(sys.argv[1]), float(sys.argv[2])
+cache.PATIENCE = 0.2
+def compute(folder):
+    (folder / "half.txt").write_text("half")
+    print("computing", flush=True)
+    time.sleep(seconds)
+    (folder / "whole.txt").write_text("whole")
+print(cache.folder(root, "model", {"seed": 3}, compute))
+"""
+
+
+def start(root, seconds):
+    return subprocess.Popen(
+        [sys.executable, "-c", FOLDER_JOB, str(root), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_folder_is_computed_once_across_processes(tmp_path):
+    outputs = [job.communicate(timeout=60)[0] for job in [start(tmp_path, 1) for _ in range(3)]]
+    assert sum("computing\n" in output for output in outputs) == 1
+    assert sum("waiting for another process that computes model-" in output for output in outputs) == 2
+    assert len({output.splitlines()[-1] for output in outputs}) == 1
+
+
+def test_killed_computation_leaves_nothing_that_counts_and_nothing_to_unlock(tmp_path):
+    job = start(tmp_path, 60)
+    assert job.stdout.readline() == "computing\n"
+    os.kill(job.pid, signal.SIGKILL)
+    job.communicate()
+    assert list(tmp_path.rglob("half.txt")), "the kill came in the middle"
+
+    def compute(folder):
+        assert not any(folder.iterdir()), "the leftovers are gone"
+        (folder / "whole.txt").write_text("whole")
+
+    started = time.monotonic()
+    done = cache.folder(tmp_path, "model", {"seed": 3}, compute)
+    assert time.monotonic() - started < cache.PATIENCE
+    assert sorted(path.name for path in done.iterdir()) == ["key.json", "whole.txt"]
+    assert json.loads((done / "key.json").read_text()) == {"seed": 3}
+
+
+def test_failed_computation_is_repeated_and_another_key_is_another_entry(tmp_path):
+    def fail(folder):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        cache.folder(tmp_path, "model", {"seed": 3}, fail)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+    calls = []
+    first = cache.folder(tmp_path, "model", {"seed": 3, "kind": "a"}, calls.append)
+    assert cache.folder(tmp_path, "model", {"kind": "a", "seed": 3}, calls.append) == first
+    assert cache.folder(tmp_path, "model", {"kind": "a", "seed": 4}, calls.append) != first
+    assert len(calls) == 2
+
+
+def test_table_is_the_same_first_and_later_and_heals(tmp_path, capsys):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return pd.DataFrame({"seed": [0, 1], "metric": ["nll", "nll"], "value": [0.1, float("nan")]})
+
+    first = cache.table(tmp_path, "scores", {"seed": 0}, compute)
+    pd.testing.assert_frame_equal(first, cache.table(tmp_path, "scores", {"seed": 0}, compute))
+    assert len(calls) == 1
+    path = next(tmp_path.glob("scores-*.parquet"))
+    path.write_bytes(path.read_bytes()[:-40])
+    capsys.readouterr()
+    pd.testing.assert_frame_equal(first, cache.table(tmp_path, "scores", {"seed": 0}, compute))
+    assert len(calls) == 2
+    assert capsys.readouterr().out == f"cache: {path.name} cannot be read and is computed anew\n"
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package whose module `a` uses `b` through a function, `sub.c` relatively, and not `d`."""
+    root = tmp_path / "pack"
+    (root / "sub").mkdir(parents=True)
+    (root / "__init__.py").write_text('"""Doc."""\n')
+    (root / "a.py").write_text("from pack.sub import c\n\ndef f():\n    import pack.b\n    return 1\n")
+    (root / "b.py").write_text("VALUE = 1\n")
+    (root / "sub" / "__init__.py").write_text("")
+    (root / "sub" / "c.py").write_text("from .. import e\n")
+    (root / "d.py").write_text("VALUE = 1\n")
+    (root / "e.py").write_text("VALUE = 1\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "counts"),
+    [
+        (
+            "a.py",
+            '"""Doc."""\nfrom pack.sub import c\n\n\ndef f():\n    """Doc."""\n    import pack.b  # why\n    return (1)\n',
+            False,
+        ),
+        ("a.py", "from pack.sub import c\n\ndef f():\n    import pack.b\n    return 2\n", True),
+        ("b.py", "VALUE = 2\n", True),
+        ("e.py", "VALUE = 2\n", True),
+        ("sub/__init__.py", "VALUE = 2\n", True),
+        ("__init__.py", "VALUE = 2\n", True),
+        ("d.py", "VALUE = 2\n", False),
+    ],
+)
+def test_code_fingerprint_sees_what_runs(package, file, content, counts):
+    before = fingerprint.code("pack.a", package=package)
+    (package / file).write_text(content)
+    assert (fingerprint.code("pack.a", package=package) != before) == counts
+
+
+def test_unknown_module_names_the_nearest():
+    with pytest.raises(
+        UserError, match=r"no module 'unlearnlib.cashe' in unlearnlib; did you mean 'unlearnlib.cache'\?"
+    ):
+        fingerprint.code("unlearnlib.cashe")
+
+
+def notebook_of(*cells, count=None, tags=()):
+    return json.dumps(
+        {
+            "cells": [
+                {
+                    "cell_type": "code",
+                    "source": cell,
+                    "execution_count": count,
+                    "outputs": [],
+                    "metadata": {"tags": list(tags)},
+                }
+                for cell in cells
+            ],
+            "metadata": {},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+    )
+
+
+def test_notebook_fingerprint_is_that_of_the_source(tmp_path, package):
+    path = tmp_path / "n.ipynb"
+    path.write_text(notebook_of("%matplotlib inline\nfrom pack import a", "1 + 1"))
+    before = fingerprint.notebook(path)
+    assert fingerprint.notebook_modules(path, package) == ["pack", "pack.a"]
+    path.write_text(notebook_of("%matplotlib inline\nfrom pack import a", ["1 ", "+ 1"], count=7, tags=["parameters"]))
+    assert fingerprint.notebook(path) == before
+    path.write_text(notebook_of("%matplotlib inline\nfrom pack import a", "1 + 2"))
+    assert fingerprint.notebook(path) != before
+
+
+def test_files_fingerprint_is_of_content_not_place(tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f.txt").write_text("one")
+    assert fingerprint.files(tmp_path / "x") == fingerprint.files(tmp_path / "y")
+    (tmp_path / "y" / "f.txt").write_text("two")
+    assert fingerprint.files(tmp_path / "x") != fingerprint.files(tmp_path / "y")

@@ -1,0 +1,100 @@
+"""A cache of results by content: the name of an entry is the fingerprint of everything it depends on.
+
+An entry is computed at most once, also when several processes ask for it at the same time, and it appears whole or not at
+all: it is written under a temporary name and then renamed. The lock is the operating system's, so it goes with the process
+that held it, and nothing has to be unlocked by hand after a crash.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pandas as pd
+import pyarrow as pa
+
+from unlearnlib import fingerprint
+
+PATIENCE = 3.0  # seconds of silent waiting for a lock
+
+
+def folder(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Path], None]) -> Path:
+    """Return the folder `<root>/<kind>-<fingerprint of key>`, calling `compute(folder)` to fill it if it does not exist.
+
+    `key` is a mapping of JSON values and lies as key.json in the folder. `compute` writes into the folder it is given,
+    which gets its final name only when `compute` has returned.
+    """
+    root = Path(root)
+    final = root / f"{kind}-{fingerprint.combine(key)}"
+    if final.is_dir():
+        return final
+    with _locked(final):
+        if final.is_dir():  # another process computed it while this one waited
+            return final
+        partial = final.with_name(final.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted computation
+        partial.mkdir(parents=True)
+        try:
+            compute(partial)
+            _write_key(partial / "key.json", key)
+            partial.rename(final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return final
+
+
+def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Return the table `<root>/<name>-<fingerprint of key>.parquet`, calling `compute()` if it is missing or unreadable.
+
+    The table is always the one read back from the file, so that the first call and every later one return the same.
+    """
+    path = Path(root) / f"{name}-{fingerprint.combine(key)}.parquet"
+    found = _read(path)
+    if found is not None:
+        return found
+    with _locked(path):
+        found = _read(path)
+        if found is not None:
+            return found
+        if path.exists():
+            print(f"cache: {path.name} cannot be read and is computed anew", flush=True)
+        partial = path.with_name(path.name + ".partial")
+        try:
+            compute().to_parquet(partial)
+            _write_key(path.with_suffix(".json"), key)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return pd.read_parquet(path)
+
+
+def _read(path: Path) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+
+
+def _write_key(path: Path, key: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(key, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _locked(entry: Path) -> Iterator[None]:
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(entry.with_name(entry.name + ".lock"))
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except filelock.Timeout:
+        print(f"cache: waiting for another process that computes {entry.name}", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
