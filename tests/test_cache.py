@@ -111,7 +111,7 @@ def package(tmp_path):
     [
         (
             "a.py",
-            '"""Doc."""\nfrom pack.sub import c\n\n\ndef f():\n    """Doc."""\n    import pack.b  # why\n    return (1)\n',
+            '"""Doc."""\nfrom pack.sub import c\n\n\ndef f():\n    """Doc."""\n    import pack.b  # b\n    return (1)\n',
             False,
         ),
         ("a.py", "from pack.sub import c\n\ndef f():\n    import pack.b\n    return 2\n", True),
@@ -129,9 +129,7 @@ def test_code_fingerprint_sees_what_runs(package, file, content, counts):
 
 
 def test_unknown_module_names_the_nearest():
-    with pytest.raises(
-        UserError, match=r"no module 'unlearnlib.cashe' in unlearnlib; did you mean 'unlearnlib.cache'\?"
-    ):
+    with pytest.raises(UserError, match=r"no module 'unlearnlib.cashe' .* did you mean 'unlearnlib.cache'"):
         fingerprint.code("unlearnlib.cashe")
 
 

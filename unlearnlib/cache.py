@@ -1,8 +1,8 @@
 """A cache of results by content: the name of an entry is the fingerprint of everything it depends on.
 
-An entry is computed at most once, also when several processes ask for it at the same time, and it appears whole or not at
-all: it is written under a temporary name and then renamed. The lock is the operating system's, so it goes with the process
-that held it, and nothing has to be unlocked by hand after a crash.
+An entry is computed at most once, also when several processes ask for it at the same time, and it appears whole or not
+at all: it is written under a temporary name and then renamed. The lock is the operating system's, so it goes with the
+process that held it, and nothing has to be unlocked by hand after a crash.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ PATIENCE = 3.0  # seconds of silent waiting for a lock
 
 
 def folder(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Path], None]) -> Path:
-    """Return the folder `<root>/<kind>-<fingerprint of key>`, calling `compute(folder)` to fill it if it does not exist.
+    """Return the folder `<root>/<kind>-<fingerprint of key>`, calling `compute(folder)` to fill it if it is missing.
 
     `key` is a mapping of JSON values and lies as key.json in the folder. `compute` writes into the folder it is given,
     which gets its final name only when `compute` has returned.
@@ -48,7 +48,7 @@ def folder(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Pat
 
 
 def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """Return the table `<root>/<name>-<fingerprint of key>.parquet`, calling `compute()` if it is missing or unreadable.
+    """Return the table `<root>/<name>-<fingerprint of key>.parquet`, calling `compute()` if missing or unreadable.
 
     The table is always the one read back from the file, so that the first call and every later one return the same.
     """

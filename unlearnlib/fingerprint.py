@@ -1,4 +1,7 @@
-"""Fingerprints of what a result depends on: code, files, a notebook's source. Equal fingerprint: the result still holds."""
+"""Fingerprints of what a result depends on: code, files, a notebook's source.
+
+A result holds as long as the fingerprint of what it depends on is the same.
+"""
 
 import ast
 import functools
