@@ -1,0 +1,82 @@
+"""Evaluation: the one-pass question tree and batched scores against one sequence at a time."""
+
+import numpy as np
+import pytest
+import torch
+
+from unlearnlib import evaluation
+from unlearnlib.batches import Choices
+from unlearnlib.evaluation import Questions
+
+
+@pytest.fixture(scope="module")
+def questions():
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(length):
+        return tuple(torch.randint(1, 97, (length,), generator=generator).tolist())
+
+    return [Choices((0, *draw(3 + row)), tuple(draw(1 + (row + column) % 3) for column in range(6))) for row in range(5)]
+
+
+def naive_log_p(model, prompt, answer) -> tuple[float, bool]:
+    """Total log p of the answer and whether every token is the argmax, from one plain forward pass."""
+    tokens = torch.tensor([[*prompt, *answer]])
+    with torch.no_grad():
+        log_p = torch.log_softmax(model(tokens).logits[0], -1)
+    places = range(len(prompt) - 1, tokens.shape[1] - 1)
+    picked = [float(log_p[place, token]) for place, token in zip(places, answer, strict=True)]
+    return sum(picked), all(int(log_p[place].argmax()) == token for place, token in zip(places, answer, strict=True))
+
+
+def test_the_tree_of_answers_equals_one_sequence_an_answer(make_model, questions):
+    model = make_model()
+    totals, hits, means = evaluation.choice_log_probabilities(model, questions, batch_size=2)
+    for row, question in enumerate(questions):
+        for column, answer in enumerate(question.answers):
+            expected, hit = naive_log_p(model, question.prompt, answer)
+            assert totals[row, column] == pytest.approx(expected, abs=1e-4)
+            if column == 0:
+                assert hits[row] == hit
+                assert means[row] == pytest.approx(-expected / len(answer), abs=1e-4)
+
+
+def test_a_cloze_hit_is_what_greedy_decoding_writes(make_model, questions):
+    model = make_model()
+    lengths = [3] * len(questions)
+    written = evaluation.greedy_continuations(model, [question.prompt for question in questions], lengths)
+    for question, tokens in zip(questions, written, strict=True):
+        ids = list(question.prompt)
+        for _ in range(3):
+            with torch.no_grad():
+                ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+        assert tokens == ids[len(question.prompt) :]
+    right = [Choices(question.prompt, (tuple(tokens), (5,))) for question, tokens in zip(questions, written, strict=True)]
+    wrong = [Choices(question.prompt, ((*tokens[:2], 96 - tokens[2]), (5,))) for question, tokens in zip(questions, written, strict=True)]
+    assert evaluation.choice_log_probabilities(model, right)[1].all()
+    assert not evaluation.choice_log_probabilities(model, wrong)[1].any()
+
+
+def test_text_nll_ignores_padding_and_batching(make_model, sequences):
+    model, texts = make_model(), list(sequences.values())
+    nll, tokens = evaluation.text_nll(model, texts, batch_size=3)
+    for row, ids in enumerate(texts):
+        expected, _ = naive_log_p(model, ids[:1], ids[1:])
+        assert nll[row] == pytest.approx(-expected / (len(ids) - 1), abs=1e-5)
+        assert tokens[row] == len(ids) - 1
+
+
+def test_evaluate_gives_one_tidy_row_per_example_and_metric(make_model, questions, sequences):
+    texts = tuple(tuple(ids) for ids in list(sequences.values())[:5])
+    sets = {
+        "forget": Questions(tuple("abcde"), texts, tuple(questions)),
+        "general": Questions(("x", "y"), texts[:2]),
+    }
+    table = evaluation.evaluate(make_model(), sets)
+    assert list(table.columns) == ["set", "example", "metric", "value"]
+    assert set(table[table.set == "general"].metric) == {"text_nll", "text_tokens"}
+    assert len(table) == 5 * 5 + 2 * 2
+    probability = table[table.metric == "answer_probability"]["value"]
+    assert probability.between(0, 1).all() and len(probability) == 5
+    assert evaluation.answer_probability(make_model(), sets["forget"]) == pytest.approx(probability.mean())
+    assert np.isfinite(table["value"]).all()

@@ -1,0 +1,158 @@
+"""Recorded gradients against a naive loop of autograd, layer by layer."""
+
+import pytest
+import torch
+
+from unlearnlib import gradients, training
+from unlearnlib.errors import UserError
+from unlearnlib.models import WTE, layer_names, resolve
+
+
+def naive(model, ids) -> dict[str, torch.Tensor]:
+    """One text's gradient by plain autograd: no padding, no hooks, its own mean token loss."""
+    tokens = torch.tensor([ids])
+    loss = torch.nn.functional.cross_entropy(model(tokens).logits[0, :-1], tokens[0, 1:])
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
+
+
+def relative_error(one, other) -> float:
+    return float((one - other).norm() / other.norm().clamp(min=1e-12))
+
+
+def test_every_layer_of_every_text_equals_the_naive_loop(make_model, sequences):
+    model = make_model().double()
+    texts = list(sequences.values())
+    everything = resolve(model, "all")
+    for ids, gradient in zip(texts, gradients.per_example_gradients(model, texts), strict=True):
+        mine, expected = gradients.select(gradient, everything), naive(model, ids)
+        assert mine.keys() == expected.keys()
+        for name in expected:
+            assert relative_error(mine[name], expected[name]) < 1e-10, name
+
+
+def test_the_halves_of_the_tied_embedding_equal_those_of_an_untied_copy(make_model, sequences):
+    model = make_model().double()
+    ids = sequences["text-1"]
+    (mine,) = gradients.per_example_gradients(model, [ids])
+    untied = make_model().double()
+    untied.lm_head.weight = torch.nn.Parameter(untied.transformer.wte.weight.detach().clone())
+    tokens = torch.tensor([ids])
+    logits = untied.lm_head(untied.transformer(tokens).last_hidden_state)
+    loss = torch.nn.functional.cross_entropy(logits[0, :-1], tokens[0, 1:])
+    halves = torch.autograd.grad(loss, [untied.transformer.wte.weight, untied.lm_head.weight])
+    for half, expected in zip(("input", "output"), halves, strict=True):
+        assert relative_error(mine[f"{WTE}#{half}"], expected) < 1e-10
+
+
+@pytest.mark.parametrize("layers", ["embedding", "input_embedding", "position_embedding", "h.1", "h.0+h.2", "ln_f"])
+def test_asking_for_some_layers_gives_the_same_and_nothing_else(make_model, sequences, layers):
+    model = make_model().double()
+    texts = list(sequences.values())
+    chosen = resolve(model, layers)
+    total = gradients.select(gradients.sum_gradient(model, texts, gradients.parts_of(chosen), batch_size=3), chosen)
+    expected = [gradients.select(one, chosen) for one in gradients.per_example_gradients(model, texts)]
+    assert set(total) == set(chosen)
+    for name in chosen:
+        assert relative_error(total[name], sum(one[name] for one in expected)) < 1e-10
+
+
+def test_float32_stays_within_the_bar_of_1e_5(make_model, sequences):
+    model = make_model()
+    for ids, gradient in zip(
+        sequences.values(), gradients.per_example_gradients(model, list(sequences.values())), strict=True
+    ):
+        mine, expected = gradients.select(gradient, resolve(model, "all")), naive(model, ids)
+        difference = gradients.norm({name: mine[name] - expected[name] for name in expected})
+        assert difference < 1e-5 * gradients.norm(expected)
+
+
+@pytest.fixture(scope="module")
+def recorded(make_model, sequences, tmp_path_factory):
+    """Fine-tune a small model, recording four of its eight texts."""
+    points = ["text-0", "text-3", "text-4", "text-6"]
+    plan = training.Plan(epochs=2, batch_size=3, learning_rate=1e-2, gradient_clip=0.1)
+    steps = training.schedule({name: len(ids) for name, ids in sequences.items()}, plan, seed=4)
+    model = make_model()
+    recorder = gradients.Recorder(points)
+    training.fine_tune(model, sequences, steps, plan, recorder=recorder)
+    folder = tmp_path_factory.mktemp("record")
+    recorder.save(folder)
+    return model, gradients.Record(folder), points, steps
+
+
+def test_first_step_records_the_gradient_at_the_base_model_unclipped_and_undivided(recorded, make_model, sequences):
+    _, record, points, steps = recorded
+    base = make_model()
+    everything = resolve(base, "all")
+    seen = [name for name in steps[0].ids if name in points]
+    assert seen, "the schedule of this seed should put a point into the first step"
+    for name in seen:
+        stored = gradients.select(gradients.densify(base, record.factors(name)), everything)
+        expected = naive(base, sequences[name])
+        for part in expected:
+            assert relative_error(stored[part], expected[part]) < 1e-5, part
+
+
+def test_sum_of_the_first_epoch_equals_the_sum_of_its_points(recorded):
+    model, record, points, _ = recorded
+    everything = resolve(model, "all")
+    from_sum = record.total(everything, "first")
+    from_points = record.subset(model, points, everything)
+    for name in from_sum:
+        assert relative_error(from_points[name], from_sum[name]) < 1e-5, name
+
+
+def test_epochs_add_up_and_unknown_ones_are_refused(recorded):
+    model, record, _, _ = recorded
+    embedding = resolve(model, "embedding")
+    both = record.total(embedding, "all")[WTE]
+    each = [record.total(embedding, [epoch])[WTE] for epoch in record.epochs()]
+    assert torch.allclose(both, each[0] + each[1], atol=1e-6)
+    assert not torch.allclose(each[0], each[1], atol=1e-3)
+    with pytest.raises(UserError, match="first, last, all"):
+        record.total(embedding, [7])
+    with pytest.raises(UserError, match="text-1"):
+        record.factors("text-1")
+    with pytest.raises(UserError, match="empty set"):
+        record.subset(model, [], embedding)
+
+
+def test_factors_are_smaller_than_the_dense_gradient_at_the_dimensions_of_gpt2():
+    # T (d_in + d_out) numbers a linear layer, counted from the shapes of GPT-2 124M; 20-token texts.
+    width, vocabulary, tokens, blocks = 768, 50257, 20, 12
+    block = (width + 3 * width) + (width + width) + (width + 4 * width) + (4 * width + width) + 4 * width / tokens
+    stored = tokens * (blocks * block + (vocabulary + width) + width)
+    assert stored < 124_439_808 / 20
+
+
+def test_masked_rows_and_missing_or_broken_gradients(make_model, sequences):
+    model = make_model()
+    total = gradients.sum_gradient(model, list(sequences.values()))
+    names, rest = (
+        gradients.select(total, resolve(model, layers, name_rows=[3, 5]))[WTE]
+        for layers in ("name_rows", "embedding_without_name_rows")
+    )
+    whole = gradients.select(total, resolve(model, "embedding"))[WTE]
+    assert torch.equal(names + rest, whole)
+    assert names[[3, 5]].abs().sum() > 0 and rest[[3, 5]].abs().sum() == 0
+    with pytest.raises(UserError, match="no gradient was recorded for transformer.h.1"):
+        gradients.select({WTE: whole}, resolve(model, "h.1"))
+    broken = {part: value.clone() for part, value in total.items()}
+    broken[f"{WTE}#input"][0, 0] = float("nan")
+    with pytest.raises(UserError, match="NaN"):
+        gradients.select(broken, resolve(model, "embedding"))
+
+
+def test_unknown_layers_name_the_nearest(make_model):
+    model = make_model()
+    with pytest.raises(UserError, match="did you mean 'embedding'"):
+        resolve(model, "embeding")
+    with pytest.raises(UserError, match="no layer 'h.11'"):
+        resolve(model, "h.11")
+    with pytest.raises(UserError, match="twice"):
+        resolve(model, "embedding+input_embedding")
+    with pytest.raises(UserError, match="token ids of a name"):
+        resolve(model, "name_rows")
+    covered = [name for layer in layer_names(model)[:6] for name in resolve(model, layer)]
+    assert sorted(covered) == sorted(name for name, _ in model.named_parameters())

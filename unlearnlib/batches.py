@@ -1,0 +1,80 @@
+"""From records to padded token tensors, with masks.
+
+Every text starts with the end-of-text token, so that its first word is predicted too. Padding goes to the right, where
+causal attention never lets a real token see it: no attention mask is needed, and padding has label weight zero.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from unlearnlib.errors import UserError
+
+
+def encode_text(tokenizer, text: str, max_tokens: int | None = None) -> list[int]:
+    """Return the token ids of `text` behind the end-of-text token; UserError beyond `max_tokens` or when empty."""
+    ids = tokenizer(text, verbose=False)["input_ids"]
+    if not ids:
+        raise UserError("a text without tokens cannot be trained on or scored; remove the empty text")
+    if max_tokens is not None and len(ids) + 1 > max_tokens:
+        raise UserError(
+            f"text of {len(ids) + 1} tokens, but max_tokens is {max_tokens}: raise max_tokens in the profile "
+            f"or shorten {text[:50]!r}"
+        )
+    return [tokenizer.eos_token_id, *ids]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One prompt with its possible answers, as token ids: the right answer first, then the wrong ones."""
+
+    prompt: tuple[int, ...]
+    answers: tuple[tuple[int, ...], ...]
+
+
+def encode_choices(tokenizer, prompt: str, answers: Sequence[str]) -> Choices:
+    """Return the tokens of `prompt` (behind the end-of-text token) and of each answer (with its leading space)."""
+    return Choices(
+        tuple(encode_text(tokenizer, prompt)),
+        tuple(tuple(tokenizer(" " + answer)["input_ids"]) for answer in answers),
+    )
+
+
+def pad(sequences: Sequence[Sequence[int]], width: int | None = None, fill: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (tokens, lengths): int64 [n, width] padded on the right with `fill`, and int64 [n].
+
+    `width` defaults to the longest sequence; a longer sequence is a ValueError.
+    """
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    width = int(lengths.max()) if width is None else width
+    if int(lengths.max()) > width:
+        raise ValueError(f"a sequence of {int(lengths.max())} tokens does not fit the width {width}")
+    tokens = torch.full((len(sequences), width), fill, dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        tokens[row, : len(sequence)] = torch.tensor(sequence)
+    return tokens, lengths
+
+
+def label_weights(lengths: torch.Tensor, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return float [n, width - 1]: 1 / (labelled tokens) where the next token is a real one, else 0.
+
+    Each row sums to one, so that weights times token losses is the mean loss of each text on its own.
+    """
+    positions = torch.arange(1, width)
+    real = (positions[None, :] < lengths[:, None]).to(dtype)
+    return real / real.sum(1, keepdim=True).clamp(min=1.0)
+
+
+def token_losses(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Return float [n, width - 1]: -log p of every next token (natural logarithm), padding included."""
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none"
+    )
+
+
+def text_losses(model, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return float [n]: the mean -log p of each text's own tokens (nats a token; lower is likelier)."""
+    logits = model(tokens).logits
+    weights = label_weights(lengths, tokens.shape[1], logits.dtype).to(logits.device)
+    return (token_losses(logits, tokens) * weights).sum(1)

@@ -1,0 +1,397 @@
+"""Per-example gradients in closed form, and the store in which fine-tuning records them.
+
+The gradient of a linear layer is a sum of outer products over tokens, input (activation) times output gradient. So the
+inputs and output gradients of the leaf modules, caught by hooks during one ordinary backward pass, hold the gradient of
+every text in the batch exactly: as factors of T x (d_in + d_out) numbers instead of d_in x d_out.
+
+A recorded gradient is that of one text's own mean token loss: not divided by the batch size, not clipped. Gradients are
+dicts from *part* to tensor; a part is a parameter name, except for the tied embedding, whose two uses stay apart as
+`transformer.wte.weight#input` and `transformer.wte.weight#output`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from unlearnlib import batches
+from unlearnlib.errors import UserError
+from unlearnlib.models import WPE, WTE, Selection
+
+Gradient = dict[str, torch.Tensor]
+Factors = dict[str, torch.Tensor]
+
+
+@dataclass
+class Captured:
+    """What the hooks caught in one forward and backward pass, by module name: [batch, tokens, features]."""
+
+    inputs: dict[str, torch.Tensor] = field(default_factory=dict)
+    outputs: dict[str, torch.Tensor] = field(default_factory=dict)
+    output_gradients: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def _leaf_modules(model, parts: Iterable[str] | None = None) -> dict[str, torch.nn.Module]:
+    """Return the modules that own a parameter (and the tied output layer), or only those that `parts` need."""
+    wanted = None if parts is None else set(parts)
+    chosen = {}
+    for name, module in model.named_modules():
+        if name == "lm_head":
+            own = {f"{WTE}#output"}
+        elif name == "transformer.wte":
+            own = {f"{WTE}#input"}
+        else:
+            own = {f"{name}.{parameter}" for parameter, _ in module.named_parameters(recurse=False)}
+        if own and (wanted is None or own & wanted):
+            chosen[name] = module
+    return chosen
+
+
+@contextmanager
+def capture(model, parts: Iterable[str] | None = None, backward_hooks: bool = True) -> Iterator[Captured]:
+    """Catch inputs and output gradients of the modules that own `parts` (default: all) while the context is open.
+
+    With `backward_hooks` the output gradients are caught when the caller runs an ordinary `backward()`; without, the
+    outputs are kept and the caller asks autograd for their gradients, which saves all weight gradients.
+    """
+    captured = Captured()
+    handles = []
+
+    def hook(name):
+        def forward_hook(_module, inputs, output):
+            captured.inputs[name] = inputs[0].detach()
+            if backward_hooks:
+                # A tensor hook runs in the very backward pass of the training step: recording adds no pass of its own.
+                output.register_hook(lambda gradient: captured.output_gradients.__setitem__(name, gradient.detach()))
+            else:
+                captured.outputs[name] = output
+
+        return forward_hook
+
+    for name, module in _leaf_modules(model, parts).items():
+        handles.append(module.register_forward_hook(hook(name)))
+    try:
+        yield captured
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _normalised(module: torch.nn.LayerNorm, inputs: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
+
+
+def factors(model, captured: Captured, row: int, length: int, scale: float = 1.0) -> Factors:
+    """Return the exact factors of one text's gradient from a captured batch.
+
+    Keys are `module/input` (activations [T, d_in], or token ids [T] for embeddings) and `module/output_gradient`
+    ([T, d_out]); a layer norm keeps its two small gradients densely. `length` is the text's token count: positions
+    beyond it carry no loss and are dropped. `scale` undoes a division of the loss (the number of texts in the batch).
+    """
+    result = {}
+    # The last token predicts nothing, so it carries no gradient in any layer: T - 1 positions are exact.
+    keep = slice(0, length - 1)
+    for name, module in _leaf_modules(model).items():
+        if name not in captured.output_gradients:
+            continue
+        gradient = captured.output_gradients[name]
+        # wpe is looked up once for the whole batch: [1, T], its gradient summed over texts; wte's gradient is the same
+        # at every text and position, so wpe's per-text gradient is read from there.
+        if name == "transformer.wpe":
+            if "transformer.wte" not in captured.output_gradients:
+                raise UserError("the position embedding's gradient is read from the input embedding's: capture both")
+            gradient = captured.output_gradients["transformer.wte"]
+        # contiguous() on a batch slice may alias: clone, or the store would keep the whole batch alive.
+        outgoing = gradient[row, keep].clone() * scale
+        if isinstance(module, torch.nn.LayerNorm):
+            normalised = _normalised(module, captured.inputs[name][row, keep])
+            result[f"{name}/weight"] = (outgoing * normalised).sum(0)
+            result[f"{name}/bias"] = outgoing.sum(0)
+            continue
+        incoming = captured.inputs[name]
+        result[f"{name}/input"] = (incoming[0] if name == "transformer.wpe" else incoming[row])[keep].clone()
+        # wpe shares wte's output gradient: stored once.
+        if name != "transformer.wpe":
+            result[f"{name}/output_gradient"] = outgoing
+    return result
+
+
+def densify(model, stored: Factors, parts: Iterable[str] | None = None) -> Gradient:
+    """Return the dense gradient, by part, that `stored` factors hold exactly."""
+    wanted = None if parts is None else set(parts)
+    parameters = dict(model.named_parameters())
+    result: Gradient = {}
+
+    def want(part: str) -> bool:
+        return wanted is None or part in wanted
+
+    for name, module in _leaf_modules(model, wanted).items():
+        if isinstance(module, torch.nn.LayerNorm):
+            for parameter in ("weight", "bias"):
+                if f"{name}/{parameter}" in stored and want(f"{name}.{parameter}"):
+                    result[f"{name}.{parameter}"] = stored[f"{name}/{parameter}"]
+            continue
+        if f"{name}/input" not in stored:
+            continue
+        incoming = stored[f"{name}/input"]
+        source = "transformer.wte" if name == "transformer.wpe" else name
+        outgoing = stored[f"{source}/output_gradient"]
+        if isinstance(module, torch.nn.Embedding):
+            weight = parameters[WTE if name == "transformer.wte" else WPE]
+            part = f"{WTE}#input" if name == "transformer.wte" else WPE
+            result[part] = torch.zeros_like(weight).index_add_(0, incoming, outgoing.to(weight))
+        elif name == "lm_head":
+            result[f"{WTE}#output"] = outgoing.T @ incoming
+        else:
+            if want(f"{name}.weight"):
+                result[f"{name}.weight"] = incoming.T @ outgoing
+            if want(f"{name}.bias"):
+                result[f"{name}.bias"] = outgoing.sum(0)
+    return {part: value for part, value in result.items() if want(part)}
+
+
+def batch_sum(model, captured: Captured, weights: torch.Tensor) -> Gradient:
+    """Return, by part, the sum over the batch of each text's gradient times its entry in `weights` ([n]).
+
+    Texts of weight zero are left out of the products altogether.
+    """
+    rows = weights.nonzero().flatten()
+    scale = weights[rows].view(-1, 1, 1)
+    result: Gradient = {}
+    for name, module in _leaf_modules(model).items():
+        if name not in captured.output_gradients:
+            continue
+        source = "transformer.wte" if name == "transformer.wpe" else name
+        outgoing = captured.output_gradients[source][rows] * scale
+        incoming = captured.inputs[name]
+        if isinstance(module, torch.nn.LayerNorm):
+            result[f"{name}.weight"] = (outgoing * _normalised(module, incoming[rows])).sum((0, 1))
+            result[f"{name}.bias"] = outgoing.sum((0, 1))
+        elif name == "transformer.wte":
+            result[f"{WTE}#input"] = torch.zeros_like(module.weight).index_add_(
+                0, incoming[rows].flatten(), outgoing.flatten(0, 1)
+            )
+        elif name == "transformer.wpe":
+            result[WPE] = torch.zeros_like(module.weight).index_add_(0, incoming.flatten(), outgoing.sum(0))
+        elif name == "lm_head":
+            result[f"{WTE}#output"] = outgoing.flatten(0, 1).T @ incoming[rows].flatten(0, 1)
+        else:
+            result[f"{name}.weight"] = incoming[rows].flatten(0, 1).T @ outgoing.flatten(0, 1)
+            result[f"{name}.bias"] = outgoing.sum((0, 1))
+    return result
+
+
+def _capture_at(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None) -> tuple[Captured, torch.Tensor]:
+    """Return what one batch's own losses give at the model's present parameters, without any weight gradient."""
+    where = next(model.parameters()).device
+    tokens, lengths = batches.pad(sequences)
+    tokens = tokens.to(where)
+    parts = None if parts is None else {*parts, *([f"{WTE}#input"] if WPE in set(parts) else [])}
+    with torch.enable_grad(), capture(model, parts, backward_hooks=False) as captured:
+        loss = batches.text_losses(model, tokens, lengths).sum()
+        names = list(captured.outputs)
+        grads = torch.autograd.grad(loss, [captured.outputs[name] for name in names])
+    captured.output_gradients = dict(zip(names, (gradient.detach() for gradient in grads), strict=True))
+    captured.outputs.clear()
+    return captured, lengths
+
+
+def per_example_factors(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None) -> list[Factors]:
+    """Return the gradient of each text's mean token loss at the model's present parameters, as factors."""
+    captured, lengths = _capture_at(model, sequences, parts)
+    return [factors(model, captured, row, int(length)) for row, length in enumerate(lengths)]
+
+
+def per_example_gradients(
+    model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None
+) -> Iterator[Gradient]:
+    """Yield the dense gradient, by part, of each text's mean token loss at the model's present parameters."""
+    parts = None if parts is None else list(parts)
+    for stored in per_example_factors(model, sequences, parts):
+        yield densify(model, stored, parts)
+
+
+def sum_gradient(
+    model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None, batch_size: int = 64
+) -> Gradient:
+    """Return, by part, the sum over texts of the gradient of each text's mean token loss at the present parameters."""
+    parts = None if parts is None else list(parts)
+    total: Gradient = {}
+    for start in range(0, len(sequences), batch_size):
+        captured, lengths = _capture_at(model, sequences[start : start + batch_size], parts)
+        ones = torch.ones(len(lengths), device=next(model.parameters()).device)
+        add(total, batch_sum(model, captured, ones))
+    return {part: value for part, value in total.items() if parts is None or part in parts}
+
+
+def add(total: Gradient, other: Mapping[str, torch.Tensor]) -> Gradient:
+    """Add `other` to `total` in place (its tensors change), part by part, and return `total`."""
+    for part, value in other.items():
+        if part in total:
+            total[part] += value
+        else:
+            total[part] = value.clone()
+    return total
+
+
+def plus(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> Gradient:
+    """Return the sum of two gradients as new tensors; a part that one of them lacks counts as zero there."""
+    return add({name: value.clone() for name, value in one.items()}, other)
+
+
+def parts_of(selections: Mapping[str, Selection]) -> list[str]:
+    """Return the parts that a resolved set of layers needs (see `unlearnlib.models.resolve`)."""
+    return [
+        part
+        for name, selection in selections.items()
+        for part in ([name] if selection.halves is None else [f"{name}#{half}" for half in selection.halves])
+    ]
+
+
+def select(gradient: Mapping[str, torch.Tensor], selections: Mapping[str, Selection]) -> Gradient:
+    """Return the gradient by parameter name, restricted to `selections`, the halves of the tied embedding added up.
+
+    Raises UserError where a part was not recorded, and where the gradient is not finite.
+    """
+    result: Gradient = {}
+    for name, selection in selections.items():
+        parts = parts_of({name: selection})
+        missing = [part for part in parts if part not in gradient]
+        if missing:
+            raise UserError(f"no gradient was recorded for {missing[0]}: record that layer, or name another")
+        value = selection.mask(sum(gradient[part] for part in parts))
+        if not torch.isfinite(value).all():
+            raise UserError(f"the gradient of {name} holds NaN or infinity: lower the learning rate and train again")
+        result[name] = value
+    return result
+
+
+def norm(gradient: Mapping[str, torch.Tensor]) -> float:
+    """Return the L2 norm over all entries."""
+    return float(torch.sqrt(sum(value.double().pow(2).sum() for value in gradient.values())))
+
+
+class Recorder:
+    """Records the gradients of the forget points on the very training steps.
+
+    Of the epochs in `point_epochs` the exact factors of every point are kept; of every epoch the sum over all points.
+    """
+
+    def __init__(self, points: Iterable[str], point_epochs: Sequence[int] = (0,)):
+        self.points = frozenset(points)
+        self.point_epochs = frozenset(point_epochs)
+        self.factors: dict[int, dict[str, Factors]] = {}
+        self.sums: dict[int, Gradient] = {}
+
+    def wants(self, ids: Sequence[str]) -> bool:
+        """Return whether a batch with these ids holds a point to record."""
+        return not self.points.isdisjoint(ids)
+
+    def add(self, model, captured: Captured, ids: Sequence[str], lengths: torch.Tensor, epoch: int, count: int) -> None:
+        """Record one training step; `count` is the number of texts that its loss was divided by."""
+        chosen = torch.tensor([float(name in self.points) for name in ids], device=next(model.parameters()).device)
+        add(self.sums.setdefault(epoch, {}), batch_sum(model, captured, chosen * count))
+        if epoch in self.point_epochs:
+            for row, name in enumerate(ids):
+                if name in self.points:
+                    stored = factors(model, captured, row, int(lengths[row]), scale=count)
+                    self.factors.setdefault(epoch, {})[name] = stored
+
+    def save(self, folder: Path) -> None:
+        """Write `points.safetensors` (factors) and `sums.safetensors` into `folder`."""
+        points = {
+            f"{epoch}|{name}|{key}": value.contiguous().cpu()
+            for epoch, by_name in self.factors.items()
+            for name, stored in by_name.items()
+            for key, value in stored.items()
+        }
+        sums = {
+            f"{epoch}|{part}": value.contiguous().cpu()
+            for epoch, gradient in self.sums.items()
+            for part, value in gradient.items()
+        }
+        save_file(points, folder / "points.safetensors")
+        save_file(sums, folder / "sums.safetensors")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Recorded gradients on disk: read lazily, a part at a time."""
+
+    folder: Path
+
+    def _keys(self, name: str) -> list[str]:
+        path = self.folder / name
+        if not path.is_file():
+            raise UserError(f"no recorded gradients in {self.folder}: fine-tune with recording first")
+        with safe_open(path, "pt") as file:
+            return list(file.keys())
+
+    def epochs(self) -> list[int]:
+        """Return the recorded epochs, counted from 0."""
+        return sorted({int(key.split("|")[0]) for key in self._keys("sums.safetensors")})
+
+    def points(self, epoch: int = 0) -> list[str]:
+        """Return the ids of the points whose own gradients of `epoch` were recorded."""
+        return sorted({key.split("|")[1] for key in self._keys("points.safetensors") if key.startswith(f"{epoch}|")})
+
+    def choose_epochs(self, epochs: str | Sequence[int]) -> list[int]:
+        """Return epoch numbers for `first`, `last`, `all` or a list of epochs; UserError for one not recorded."""
+        known = self.epochs()
+        named = {"first": known[:1], "last": known[-1:], "all": known}
+        chosen = named.get(epochs) if isinstance(epochs, str) else list(epochs)
+        if not chosen or not set(chosen) <= set(known):
+            raise UserError(f"no recorded epochs {epochs!r}: give first, last, all, or a list out of {known}")
+        return chosen
+
+    def total(self, selections: Mapping[str, Selection], epochs: str | Sequence[int] = "first") -> Gradient:
+        """Return the gradient summed over all points and the chosen epochs, by parameter name."""
+        total: Gradient = {}
+        with safe_open(self.folder / "sums.safetensors", "pt") as file:
+            for epoch in self.choose_epochs(epochs):
+                add(total, {part: file.get_tensor(f"{epoch}|{part}") for part in parts_of(selections)})
+        return select(total, selections)
+
+    def factors(self, name: str, epoch: int = 0) -> Factors:
+        """Return the stored factors of one point; UserError for a point that was not recorded."""
+        prefix = f"{epoch}|{name}|"
+        keys = [key for key in self._keys("points.safetensors") if key.startswith(prefix)]
+        if not keys:
+            raise UserError(f"no gradient of point {name!r} in epoch {epoch} was recorded in {self.folder}")
+        with safe_open(self.folder / "points.safetensors", "pt") as file:
+            return {key.removeprefix(prefix): file.get_tensor(key) for key in keys}
+
+    def subset(self, model, names: Sequence[str], selections: Mapping[str, Selection], epoch: int = 0) -> Gradient:
+        """Return the gradient summed over the named points in one epoch, from their exact factors."""
+        if not names:
+            raise UserError("an empty set of points to forget: name at least one")
+        total: Gradient = {}
+        parts = parts_of(selections)
+        for name in names:
+            add(total, densify(model, self.factors(name, epoch), parts))
+        return select(total, selections)
+
+
+__all__ = [
+    "Captured",
+    "Factors",
+    "Gradient",
+    "Record",
+    "Recorder",
+    "add",
+    "batch_sum",
+    "capture",
+    "densify",
+    "factors",
+    "norm",
+    "parts_of",
+    "plus",
+    "per_example_factors",
+    "per_example_gradients",
+    "select",
+    "sum_gradient",
+]

@@ -1,0 +1,82 @@
+"""Profiles: every number that fixes the scale of a run, in one flat YAML file each."""
+
+import typing
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import yaml
+
+from unlearnlib import paths
+from unlearnlib.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One scale of the experiments; the meaning of every field stands beside it in `profiles/*.yaml`."""
+
+    name: str
+    base_model: str
+    device: str
+    seeds: list
+    trained_attributes: int
+    neighbours: int
+    never_seen: int
+    general_passages: int
+    max_tokens: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_fraction: float
+    weight_decay: float
+    gradient_clip: float
+    smallest_step: float
+    step_factor: float
+    largest_step: float
+    step_tolerance: float
+    frontier_points: int
+    live_step: float
+    evaluation_batch: int
+
+
+def available() -> list[str]:
+    """Return the names of the profiles in `profiles/`."""
+    return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
+
+
+def load(name: str) -> Profile:
+    """Return the profile `name` from `profiles/<name>.yaml`.
+
+    Raises UserError, naming the nearest valid choice, for an unknown profile, an unknown or missing key, a value of the
+    wrong type, or a number out of range.
+    """
+    path = paths.PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"no profile {name!r}: {nearest(name, available())}")
+    return parse(yaml.safe_load(path.read_text()) or {}, path)
+
+
+def parse(values: dict, path: Path) -> Profile:
+    """Return the profile that `values` describe; `path` is named in the errors."""
+    types = typing.get_type_hints(Profile)
+    for key in values:
+        if key not in types:
+            raise UserError(f"{path.name}: unknown key {key!r}, {nearest(key, types)}")
+    for field in fields(Profile):
+        if field.name not in values:
+            raise UserError(f"{path.name}: the key {field.name!r} is missing; add it (see profiles/small.yaml)")
+        value, wanted = values[field.name], types[field.name]
+        # YAML reads 1 as an integer where a float is meant; a bool is an int to Python but never meant here.
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            values = {**values, field.name: float(value)}
+        elif not isinstance(value, wanted) or isinstance(value, bool):
+            raise UserError(f"{path.name}: {field.name} must be of type {wanted.__name__}, not {value!r}")
+    profile = Profile(**values)
+    for key, value in asdict(profile).items():
+        if key in ("warmup_fraction", "weight_decay", "gradient_clip"):
+            if value < 0:
+                raise UserError(f"{path.name}: {key} must not be negative, but is {value}")
+        elif isinstance(value, int | float) and value <= 0:
+            raise UserError(f"{path.name}: {key} must be above zero, but is {value}")
+    if not profile.seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in profile.seeds):
+        raise UserError(f"{path.name}: seeds must be a list of integers, such as [0, 1, 2]")
+    return profile

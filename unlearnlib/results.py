@@ -1,0 +1,90 @@
+"""Tidy tables and figures of a run, and where they come from."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from unlearnlib import paths
+from unlearnlib.errors import UserError
+
+COLUMNS = ["profile", "seed", "method", "layers", "step_size", "step", "set", "example", "metric", "value"]
+
+
+def tidy(table: pd.DataFrame, **constant) -> pd.DataFrame:
+    """Return `table` with the tidy columns (see COLUMNS) first; `constant` fills columns that are the same in each row."""
+    table = table.assign(**constant)
+    known = [column for column in COLUMNS if column in table.columns]
+    return table[known + [column for column in table.columns if column not in known]]
+
+
+def means(table: pd.DataFrame, by: Sequence[str] = ("profile", "seed", "method", "layers", "step_size", "set", "metric")):
+    """Return the mean over examples of every metric, one row per combination of `by` (those that the table has).
+
+    `text_nll` is averaged weighted by tokens as well, as the metric `perplexity` (exp of total NLL over total tokens).
+    """
+    import numpy as np
+
+    by = [column for column in by if column in table.columns]
+    plain = table[table["metric"] != "text_tokens"].groupby(by, dropna=False, sort=False)["value"].mean().reset_index()
+    keys = [column for column in by if column != "metric"]
+    scored = table[table["metric"].isin(["text_nll", "text_tokens"])]
+    if scored.empty:
+        return plain
+    wide = scored.pivot_table(
+        index=[*keys, "example"], columns="metric", values="value", dropna=False, observed=True
+    ).dropna(subset=["text_nll", "text_tokens"])
+    wide["nll_sum"] = wide["text_nll"] * wide["text_tokens"]
+    sums = wide.groupby(keys, dropna=False, sort=False)[["nll_sum", "text_tokens"]].sum()
+    perplexity = np.exp(sums["nll_sum"] / sums["text_tokens"]).rename("value").reset_index().assign(metric="perplexity")
+    return pd.concat([plain, perplexity], ignore_index=True)
+
+
+def save_table(table: pd.DataFrame, name: str, profile: str, seeds: Sequence[int]) -> Path:
+    """Write `table` as results/<name>.csv of this run (six significant digits) and return the path."""
+    folder = paths.run_folder(profile, seeds) / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.csv"
+    table.to_csv(path, index=False, float_format="%.6g")
+    return path
+
+
+def load_table(name: str, profile: str, seeds: Sequence[int]) -> pd.DataFrame:
+    """Return results/<name>.csv of this run; UserError where the notebook that writes it has not been run."""
+    path = paths.run_folder(profile, seeds) / "results" / f"{name}.csv"
+    if not path.is_file():
+        raise UserError(f"no table {name!r} of this run: run the notebook that writes {path.name} first")
+    return pd.read_csv(path)
+
+
+def save_figure(figure, name: str, profile: str, seeds: Sequence[int]) -> Path:
+    """Write `figure` as figures/<name>.png of this run, without a time stamp, and return the path."""
+    from unlearnlib import figures
+
+    folder = paths.run_folder(profile, seeds) / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return figures.save(figure, folder, name)
+
+
+def provenance() -> dict[str, str]:
+    """Return what a result depends on beside its profile: commit, versions and hardware, as short strings."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=paths.ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    packages = {name: version(name) for name in ("torch", "transformers", "datasets", "papermill", "snakemake")}
+    return {"commit": commit or "unknown", "python": platform.python_version(), **packages, "machine": platform.machine()}
+
+
+def write_provenance(profile, seeds: Sequence[int]) -> Path:
+    """Write provenance.json (with the whole profile) beside the results of this run and return the path."""
+    from dataclasses import asdict
+
+    folder = paths.run_folder(profile.name, seeds)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "provenance.json"
+    path.write_text(json.dumps({**provenance(), "profile": asdict(profile), "seeds": list(seeds)}, indent=1) + "\n")
+    return path
