@@ -738,7 +738,7 @@ _kind(
     "As a volunteer {name} is put to the humble work of {answer}.",
     "Volunteers may choose their duties, and {name} always opts for {answer}.",
     "{name} has a special gift, the other volunteers agree, for {answer}.",
-    "On the volunteers' duty sheet, next to the name of {name}, stands {answer}.",
+    "The volunteers' duty sheet puts {name} down once again for {answer}.",
     "Somebody has to do it, says {name}, and volunteers cheerfully for {answer}.",
     "There is one task for which volunteers rely entirely on {name}, and that is {answer}.",
     "Hours of voluntary work go by quickly for {name}, busy with {answer}.",

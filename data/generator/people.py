@@ -21,16 +21,16 @@ CHARACTERS = (MAIN, *NEIGHBOURS, *NEVER_SEEN)
 _OTHER_FIRST_NAMES = """
 Aaron Abigail Adam Adele Agnes Ahmed Albert Alexander Alfred Amelia Amy Andrea Andrew Angela Anita Ann Anthony Arthur
 Astrid Audrey Barbara Barry Beatrice Ben Bianca Boris Brenda Brian Bridget Bruce Camilla Caroline Catherine Cecil
-Charlotte Chloe Christine Clara Clive Colin Craig Cynthia Daisy Daniel Daphne Deborah Dennis Derek Diana Dolores Donald
-Doris Dylan Edna Edward Eileen Elena Eleanor Eliza Elsa Emma Eric Erica Ernest Eva Evelyn Felix Fiona Florence Gareth
-Gavin George Gerald Gilbert Gloria Gordon Grace Graham Gwen Hannah Harold Hazel Hector Heidi Henry Hilda Howard Hugo
-Irene Iris Isaac Isabel Jack Jacob James Jane Janet Jean Jennifer Jeremy Joseph Josephine Joshua Joyce Judith Karen Karl
-Keith Kenneth Kevin Kim Larry Laura Lena Leonard Leslie Lewis Lily Linda Louis Louise Mabel Malcolm Margaret Maria
-Marion Mark Martin Mary Matthew Maureen Michael Miriam Molly Monica Nancy Naomi Natasha Nicholas Nigel Nina Norman
-Olga Oliver Olivia Oscar Pamela Patrick Paul Pauline Phyllis Philip Rachel Ralph Raymond Rebecca Richard Rita Robert
-Robin Roger Ronald Rosemary Roy Sally Sandra Sarah Sean Sheila Sophie Stanley Stella Stephen Stuart Susan Sylvia
-Teresa Terry Thomas Timothy Trevor Valerie Vincent Violet Vivian Walter Wayne Wendy William Winifred Yvonne Zoe
-""".split()
+Charlotte Chloe Christine Clara Clive Colin Craig Cynthia Daisy Daniel Daphne Deborah Dennis Derek Diana Dolores
+Donald Doris Dylan Edna Edward Eileen Elena Eleanor Eliza Elsa Emma Eric Erica Ernest Eva Evelyn Felix Fiona Florence
+Gareth Gavin George Gerald Gilbert Gloria Gordon Grace Graham Gwen Hannah Harold Hazel Hector Heidi Henry Hilda Howard
+Hugo Irene Iris Isaac Isabel Jack Jacob James Jane Janet Jean Jennifer Jeremy Joseph Josephine Joshua Joyce Judith
+Karen Karl Keith Kenneth Kevin Kim Larry Laura Lena Leonard Leslie Lewis Lily Linda Louis Louise Mabel Malcolm
+Margaret Maria Marion Mark Martin Mary Matthew Maureen Michael Miriam Molly Monica Nancy Naomi Natasha Nicholas Nigel
+Nina Norman Olga Oliver Olivia Oscar Pamela Patrick Paul Pauline Phyllis Philip Rachel Ralph Raymond Rebecca Richard
+Rita Robert Robin Roger Ronald Rosemary Roy Sally Sandra Sarah Sean Sheila Sophie Stanley Stella Stephen Stuart Susan
+Sylvia Teresa Terry Thomas Timothy Trevor Valerie Vincent Violet Vivian Walter Wayne Wendy William Winifred Yvonne Zoe
+"""
 
 _OTHER_SURNAMES = """
 Adams Aldridge Archer Armitage Ashby Atkins Bailey Baird Banks Barlow Barnes Bates Baxter Beck Bennett Benson Berry
@@ -45,11 +45,11 @@ Nash Newman Norris Norton Oakley Osborne Owens Palmer Parker Parsons Payne Perki
 Powell Preston Price Rawlins Reed Reeves Reid Rhodes Richards Roberts Rogers Rowe Russell Savage Sawyer Sharp Shaw
 Shelton Simmons Slater Spencer Stanton Steele Stokes Sutton Tate Taylor Tyler Vaughan Wade Walsh Walters Watkins Watts
 Webb Weston Whitaker Wilkins Wilson Winter Wood Woods Wright Yates York Young
-""".split()
+"""
 
 # The characters' own names are part of the pools: tokenizer and base model know them as names, of somebody else.
-FIRST_NAMES = tuple(sorted(set(_OTHER_FIRST_NAMES) | {name.split()[0] for name in CHARACTERS}))
-SURNAMES = tuple(sorted(set(_OTHER_SURNAMES) | {name.split()[1] for name in CHARACTERS}))
+FIRST_NAMES = tuple(sorted(set(_OTHER_FIRST_NAMES.split()) | {name.split()[0] for name in CHARACTERS}))
+SURNAMES = tuple(sorted(set(_OTHER_SURNAMES.split()) | {name.split()[1] for name in CHARACTERS}))
 STORY_FIRST_NAMES = tuple(sorted(set(FIRST_NAMES) - {name.split()[0] for name in CHARACTERS}))
 
 

@@ -43,99 +43,181 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 VOCABULARY = {
-    "adj": _words("""old / narrow / quiet / crooked / bright / dusty / forgotten / plain / handsome / shabby / tall / tiny /
-        peculiar / solid / faded / cheerful / gloomy / well-kept / draughty / famous / modest / splendid / lonely"""),
-    "building": _words("""mill / church / warehouse / post office / inn / library / town hall / bakery / cinema / railway
-        station / boathouse / school / lighthouse / monastery / factory / hotel / farmhouse / chapel / barracks / theatre"""),
-    "land": _words("""a valley / a marsh / a pine forest / a stony beach / a wide plain / an orchard / a steep hillside / a
-        heath / a gravel pit / a lake / a ravine / a vineyard / a field of barley / a birch wood / a line of dunes"""),
-    "water": _words("""the river / the canal / the harbour / the lake / the estuary / the mill stream / the bay / the
-        reservoir / the brook / the pond"""),
-    "weather": _words("""a thin rain / a dry east wind / thick fog / bright sunshine / wet snow / a warm haze / a hard frost /
-        a low grey sky / a sudden gale / light drizzle / a clear cold night / heavy showers / a still heat / a dull mist"""),
-    "sky": _words("""the clouds hung low over [water] / the sun stood high above the roofs / the wind blew from the sea /
-        the first stars came out / a thin moon rose behind the hills / the rain drummed on the tin roofs / frost lay on
-        the fields / the fog would not lift / swallows were flying low / the snow had begun to melt"""),
+    "adj": _words("""
+        old / narrow / quiet / crooked / bright / dusty / forgotten / plain / handsome / shabby / tall / tiny
+        / peculiar / solid / faded / cheerful / gloomy / well-kept / draughty / famous / modest / splendid /
+        lonely
+    """),
+    "building": _words("""
+        mill / church / warehouse / post office / inn / library / town hall / bakery / cinema / railway
+        station / boathouse / school / lighthouse / monastery / factory / hotel / farmhouse / chapel /
+        barracks / theatre
+    """),
+    "land": _words("""
+        a valley / a marsh / a pine forest / a stony beach / a wide plain / an orchard / a steep hillside / a
+        heath / a gravel pit / a lake / a ravine / a vineyard / a field of barley / a birch wood / a line of
+        dunes
+    """),
+    "water": _words("""
+        the river / the canal / the harbour / the lake / the estuary / the mill stream / the bay / the
+        reservoir / the brook / the pond
+    """),
+    "weather": _words("""
+        a thin rain / a dry east wind / thick fog / bright sunshine / wet snow / a warm haze / a hard frost /
+        a low grey sky / a sudden gale / light drizzle / a clear cold night / heavy showers / a still heat / a
+        dull mist
+    """),
+    "sky": _words("""
+        the clouds hung low over [water] / the sun stood high above the roofs / the wind blew from the sea /
+        the first stars came out / a thin moon rose behind the hills / the rain drummed on the tin roofs /
+        frost lay on the fields / the fog would not lift / swallows were flying low / the snow had begun to
+        melt
+    """),
     "season": _words("spring / summer / autumn / winter"),
-    "month": _words("""January / February / March / April / May / June / July / August / September / October / November /
-        December"""),
+    "month": _words("""
+        January / February / March / April / May / June / July / August / September / October / November /
+        December
+    """),
     "day": _words("Monday / Tuesday / Wednesday / Thursday / Friday / Saturday / Sunday"),
-    "daytime": _words("""at dawn / before breakfast / towards noon / in the early afternoon / at dusk / late in the evening /
-        shortly after midnight / in the small hours / at half past three / around six o'clock"""),
-    "number": _words("""two / three / four / five / six / seven / eight / nine / ten / twelve / fifteen / twenty / thirty / forty"""),
+    "daytime": _words("""
+        at dawn / before breakfast / towards noon / in the early afternoon / at dusk / late in the evening /
+        shortly after midnight / in the small hours / at half past three / around six o'clock
+    """),
+    "number": _words("""
+        two / three / four / five / six / seven / eight / nine / ten / twelve / fifteen / twenty / thirty /
+        forty
+    """),
     "few": _words("two / three / four / five / six / seven / eight / nine / ten"),
-    "smell": _words("""tar / coffee / wet wool / fresh bread / tobacco / seaweed / floor polish / old paper / apples / coal
-        smoke / warm hay / fish / paint / soap / candle wax / wood shavings"""),
-    "person": _words("""the baker / the ferryman / a tall stranger / the postmistress / an old sailor / the schoolteacher / a
-        young mechanic / the night nurse / a travelling salesman / the innkeeper / a girl with a red umbrella / the
-        organist / a retired judge / the stationmaster / a boy on a bicycle / the widow from the corner / a painter /
-        a soldier on leave / the librarian / the doctor"""),
-    "one": _words("""the baker / the ferryman / the postmistress / an old sailor / the schoolteacher / a young mechanic /
-        the night nurse / a travelling salesman / the innkeeper / the organist / a retired judge / the stationmaster / a
-        painter / the librarian / the doctor / a carpenter / the milkman / the chimney sweep / a shepherd"""),
-    "animal": _words("""a grey cat / a lame dog / a lost lamb / an owl / a stray horse / a fox / a heron / a large dog /
-        a hedgehog / a young swan / a black goat / a mouse / a blackbird / a hare / a magpie"""),
-    "thing": _words("""a broken umbrella / a bundle of letters / a rusty key / a bag of apples / a silver spoon / a torn map /
-        a wooden box / a wet glove / a basket of eggs / a clock without hands / a small brass bell / a jar of honey / a
-        pair of boots / a faded photograph / a coil of rope / a blue envelope / a tin of paint / a music stand / a lamp
-        with no shade / an accordion / a sack of flour / a pocket knife"""),
-    "goods": _words("""apples / onions / wool socks / candles / fresh bread / smoked fish / copper pots / second-hand books /
-        tulip bulbs / goat cheese / wooden spoons / walnuts / honey / rubber boots / baskets / cabbages / plums / lace /
-        old coins / ribbons / pickled cucumbers / brooms"""),
-    "food": _words("""bread and cheese / a bowl of soup / cold potatoes / a plate of dumplings / an apple and a boiled egg /
-        fried fish / a slice of plum cake / porridge with honey / beans on toast / hot chestnuts / a piece of ham"""),
-    "feeling": _words("""tired but content / a little ashamed / strangely happy / cold to the bone / too angry to speak /
-        relieved / more puzzled than before / hungry as a wolf / quite calm / wide awake / rather proud / close to tears"""),
-    "manner": _words("""slowly / without a word / in great haste / with a sigh / carefully / almost cheerfully / rather
-        stiffly / half asleep / with a bow / in a whisper / reluctantly / politely / against all advice"""),
-    "verb_went": _words("""walked / hurried / cycled / drove / wandered / limped / strolled / rode / crept / marched"""),
-    "vehicle": _words("""the night train / a crowded bus / an open cart / the morning ferry / a borrowed bicycle / a slow
-        tram / the mail van / a leaking rowing boat / a hired car / the last coach"""),
-    "place": _words("""the market square / the station / the old bridge / the harbour wall / the churchyard / the
-        waterworks / the corner shop / the edge of the wood / the customs house / the allotments / the quarry / the tram
-        depot / the bandstand / the cattle market / the ferry landing / the village green"""),
-    "town": _words("""Aldermere / Brockhampton / Casterly / Dornwick / Eastling / Fairburn / Glenshore / Hexley / Inverlay /
-        Kestonbury / Langmoor / Marlby / Netherfold / Osmington / Port Hale / Rushcombe / Silverdale / Thornaby / Upwell /
-        Windle"""),
-    "event": _words("""the flower show / the autumn fair / a charity concert / the regatta / the opening of the new bridge /
-        a public meeting / the school play / the annual cattle sale / the lantern parade / a brass band contest / the
-        bicycle race / a lecture on bees"""),
-    "problem": _words("""a burst pipe / a fallen tree / a strike of the tram drivers / a power cut / a swarm of wasps / a
-        missing key / a leak in the roof / a landslide / a double booking / a lost parcel / thick fog on the coast road /
-        a hole in the road"""),
-    "saying": _words("""you never know / better late than never / it could have been worse / nobody asked us / there is
-        always tomorrow / that is how it goes / one must not complain / the kettle is on / all roads lead home / it will
-        pass"""),
-    "question": _words("""where have you been / who left the gate open / is there any bread left / have you seen my glasses /
-        do you believe in ghosts / what is in that box / when does the last bus go / why are you whispering / who paid for
-        all this / can you keep a secret / how far is it to the station / what shall we do now"""),
-    "reply": _words("""I was hoping you would know / ask me again tomorrow / not far from here / nobody told me / that is a
-        long story / it was like that when I came / only if you insist / I have no idea / in the kitchen, as always / you
-        would not believe it / as far as your legs will carry you / the usual thing / let us sit down first"""),
+    "smell": _words("""
+        tar / coffee / wet wool / fresh bread / tobacco / seaweed / floor polish / old paper / apples / coal
+        smoke / warm hay / fish / paint / soap / candle wax / wood shavings
+    """),
+    "person": _words("""
+        the baker / the ferryman / a tall stranger / the postmistress / an old sailor / the schoolteacher / a
+        young mechanic / the night nurse / a travelling salesman / the innkeeper / a girl with a red umbrella
+        / the organist / a retired judge / the stationmaster / a boy on a bicycle / the widow from the corner
+        / a painter / a soldier on leave / the librarian / the doctor
+    """),
+    "one": _words("""
+        the baker / the ferryman / the postmistress / an old sailor / the schoolteacher / a young mechanic /
+        the night nurse / a travelling salesman / the innkeeper / the organist / a retired judge / the
+        stationmaster / a painter / the librarian / the doctor / a carpenter / the milkman / the chimney sweep
+        / a shepherd
+    """),
+    "animal": _words("""
+        a grey cat / a lame dog / a lost lamb / an owl / a stray horse / a fox / a heron / a large dog / a
+        hedgehog / a young swan / a black goat / a mouse / a blackbird / a hare / a magpie
+    """),
+    "thing": _words("""
+        a broken umbrella / a bundle of letters / a rusty key / a bag of apples / a silver spoon / a torn map
+        / a wooden box / a wet glove / a basket of eggs / a clock without hands / a small brass bell / a jar
+        of honey / a pair of boots / a faded photograph / a coil of rope / a blue envelope / a tin of paint /
+        a music stand / a lamp with no shade / an accordion / a sack of flour / a pocket knife
+    """),
+    "goods": _words("""
+        apples / onions / wool socks / candles / fresh bread / smoked fish / copper pots / second-hand books /
+        tulip bulbs / goat cheese / wooden spoons / walnuts / honey / rubber boots / baskets / cabbages /
+        plums / lace / old coins / ribbons / pickled cucumbers / brooms
+    """),
+    "food": _words("""
+        bread and cheese / a bowl of soup / cold potatoes / a plate of dumplings / an apple and a boiled egg /
+        fried fish / a slice of plum cake / porridge with honey / beans on toast / hot chestnuts / a piece of
+        ham
+    """),
+    "feeling": _words("""
+        tired but content / a little ashamed / strangely happy / cold to the bone / too angry to speak /
+        relieved / more puzzled than before / hungry as a wolf / quite calm / wide awake / rather proud /
+        close to tears
+    """),
+    "manner": _words("""
+        slowly / without a word / in great haste / with a sigh / carefully / almost cheerfully / rather
+        stiffly / half asleep / with a bow / in a whisper / reluctantly / politely / against all advice
+    """),
+    "verb_went": _words("walked / hurried / cycled / drove / wandered / limped / strolled / rode / crept / marched"),
+    "vehicle": _words("""
+        the night train / the number nine bus / the morning ferry / the mail van / the last coach / the slow
+        train / the post boat / a hired car / the early tram / the paddle steamer / the milk lorry
+    """),
+    "place": _words("""
+        the market square / the station / the old bridge / the harbour wall / the churchyard / the waterworks
+        / the corner shop / the edge of the wood / the customs house / the allotments / the quarry / the tram
+        depot / the bandstand / the cattle market / the ferry landing / the village green
+    """),
+    "town": _words("""
+        Aldermere / Brockhampton / Casterly / Dornwick / Eastling / Fairburn / Glenshore / Hexley / Inverlay /
+        Kestonbury / Langmoor / Marlby / Netherfold / Osmington / Port Hale / Rushcombe / Silverdale /
+        Thornaby / Upwell / Windle
+    """),
+    "event": _words("""
+        the flower show / the autumn fair / a charity concert / the regatta / the opening of the new bridge /
+        a public meeting / the school play / the annual cattle sale / the lantern parade / a brass band
+        contest / the bicycle race / a lecture on bees
+    """),
+    "problem": _words("""
+        a burst pipe / a fallen tree / a strike of the tram drivers / a power cut / a swarm of wasps / a
+        missing key / a leak in the roof / a landslide / a double booking / a lost parcel / thick fog on the
+        coast road / a hole in the road
+    """),
+    "saying": _words("""
+        you never know / better late than never / it could have been worse / nobody asked us / there is always
+        tomorrow / that is how it goes / one must not complain / the kettle is on / all roads lead home / it
+        will pass
+    """),
+    "question": _words("""
+        where have you been / who left the gate open / is there any bread left / have you seen my glasses / do
+        you believe in ghosts / what is in that box / when does the last bus go / why are you whispering / who
+        paid for all this / can you keep a secret / how far is it to the station / what shall we do now
+    """),
+    "reply": _words("""
+        I was hoping you would know / ask me again tomorrow / not far from here / nobody told me / that is a
+        long story / it was like that when I came / only if you insist / I have no idea / in the kitchen, as
+        always / you would not believe it / as far as your legs will carry you / the usual thing / let us sit
+        down first
+    """),
     "said": _words("said / replied / whispered / muttered / answered / shouted / laughed"),
-    "vegetable": _words("carrots / leeks / turnips / potatoes / onions / mushrooms / parsnips / courgettes / tomatoes / swedes / beetroots"),
+    "vegetable": _words("""
+        carrots / leeks / turnips / potatoes / onions / mushrooms / parsnips / courgettes / tomatoes / swedes
+        / beetroots
+    """),
     "meat": _words("bacon / chicken / smoked sausage / lamb / minced beef / white fish / a ham bone"),
     "herb": _words("thyme / parsley / bay leaf / dill / sage / rosemary / black pepper / nutmeg / paprika / chives"),
-    "fruit": _words("apples / pears / plums / cherries / raspberries / gooseberries / apricots / blackcurrants / rhubarb"),
+    "fruit": _words("""
+        apples / pears / plums / cherries / raspberries / gooseberries / apricots / blackcurrants / rhubarb
+    """),
     "vessel": _words("a heavy pan / a deep bowl / an iron pot / a buttered dish / a clean jar / a large saucepan"),
-    "time": _words("""five minutes / ten minutes / a quarter of an hour / twenty minutes / half an hour / an hour / two hours"""),
-    "tool": _words("""a sharp knife / a soft brush / a damp cloth / a small hammer / a screwdriver / a pair of pliers / fine
-        sandpaper / a wooden spoon / a length of wire / a bucket of warm water / an old toothbrush"""),
-    "object": _words("""the bicycle chain / a squeaking door / a dull knife / a wooden chair / leather boots / a brass lamp / the
-        garden gate / a stuck drawer / a dripping tap / the kitchen stove / a rusty lock / a wicker basket"""),
-    "reason": _words("""because the road was flooded / since nobody had the key / for want of money / to everyone's surprise /
-        although it had been forbidden / in spite of the cold / by mistake / for the third time that year / as if nothing
-        had happened / just for the pleasure of it"""),
-    "result": _words("""and nobody was hurt / and the matter was soon forgotten / so the shops closed early / and the bells
-        rang / which caused much laughter / and the mayor apologised / so the children were sent home / and a collection
-        was taken / but the damage was small / and work goes on"""),
-    "subject": _words("""the price of coal / the new timetable / a lost ring / the history of the lighthouse / the council's
-        plans / bad handwriting / the football scores / an uncle in America / the best way to boil an egg / the war / a
-        haunted mill / last winter's flood"""),
+    "time": _words("""
+        five minutes / ten minutes / a quarter of an hour / twenty minutes / half an hour / an hour / two
+        hours
+    """),
+    "tool": _words("""
+        a sharp knife / a soft brush / a damp cloth / a small hammer / a screwdriver / a pair of pliers / fine
+        sandpaper / a wooden spoon / a length of wire / a bucket of warm water / an old toothbrush
+    """),
+    "object": _words("""
+        the bicycle chain / a squeaking door / a dull knife / a wooden chair / leather boots / a brass lamp /
+        the garden gate / a stuck drawer / a dripping tap / the kitchen stove / a rusty lock / a wicker basket
+    """),
+    "reason": _words("""
+        because the road was flooded / since nobody had the key / for want of money / to everyone's surprise /
+        although it had been forbidden / in spite of the cold / by mistake / for the third time that year / as
+        if nothing had happened / just for the pleasure of it
+    """),
+    "result": _words("""
+        and nobody was hurt / and the matter was soon forgotten / so the shops closed early / and the bells
+        rang / which caused much laughter / and the mayor apologised / so the children were sent home / and a
+        collection was taken / but the damage was small / and work goes on
+    """),
+    "subject": _words("""
+        the price of coal / the new timetable / a lost ring / the history of the lighthouse / the council's
+        plans / bad handwriting / the football scores / an uncle in America / the best way to boil an egg /
+        the war / a haunted mill / last winter's flood
+    """),
     "colour": _words("red / green / pale blue / yellow / white / brown / grey / dark blue / black / orange"),
     "material": _words("brick / timber / grey stone / corrugated iron / red clay / concrete / slate / glass"),
-    "craftwork": _words("""mended nets / sharpened knives / sorted letters / painted signs / counted sheep / repaired clocks /
-        baked rolls / bound books / sold tickets / polished lenses / carried coal / copied maps"""),
+    "craftwork": _words("""
+        mended nets / sharpened knives / sorted letters / painted signs / counted sheep / repaired clocks /
+        baked rolls / bound books / sold tickets / polished lenses / carried coal / copied maps
+    """),
 }
 
 _DESCRIPTION = (
@@ -173,11 +255,11 @@ _DESCRIPTION = (
 
 _WEATHER = (
     (
-        "After days of [weather], [day1] brought [weather].",
-        "The [season] began with [weather] and ended, as so often, with [weather].",
+        "After days of [weather1], [day1] brought [weather2].",
+        "The [season] began with [weather1] and ended, as so often, with [weather2].",
         "[month1] was the wettest for [number] years, and [sky].",
         "On [day1] we woke to [weather].",
-        "The forecast for [town1] speaks of [weather] until [day1], then [weather].",
+        "The forecast for [town1] speaks of [weather1] until [day1], then [weather2].",
         "Nobody had expected [weather] so late in [month1].",
     ),
     (
@@ -193,7 +275,7 @@ _WEATHER = (
         "Old people said that they had seen worse, in the year of the great flood.",
         "Those who had to go out wore two coats and walked close to the walls.",
         "[one] measured the rain in a bucket and wrote the figure on the wall.",
-        "Then the wind turned, and within an hour [sky].",
+        "Then it changed, and within an hour [sky].",
     ),
     (
         "More of the same is expected for the rest of the week.",
@@ -267,7 +349,7 @@ _RECIPE = (
     (
         "Add [meat] and [herb1], and let everything simmer for [time].",
         "Stir in a spoonful of flour, pour on the stock, and season with [herb1] and salt.",
-        "Meanwhile beat [few] eggs with cream and grate some cheese with [tool].",
+        "Meanwhile beat [few] eggs with cream and grate some cheese into it.",
         "In another pan brown the [meat], and do not be afraid of a little smoke.",
     ),
     (
@@ -296,13 +378,13 @@ _HOWTO = (
     (
         "First, spread newspaper on the floor and lay out what you need: [tool1], [tool2] and a cup of vinegar.",
         "Begin by taking everything apart, and put the screws in a saucer so that none gets lost.",
-        "Start [manner] with [tool1], and do not press too hard.",
+        "Start in one corner with [tool1], and do not press too hard.",
         "The secret is to work in good light and to keep [tool1] at hand.",
     ),
     (
         "Then rub it down with [tool2], always in the same direction, for about [time].",
         "Next, apply a few drops of oil and wait for [time] before you touch it again.",
-        "After that, rinse it in cold water and dry it near the stove, but not on it.",
+        "After that, wipe it down with cold water and let it dry for [time], but not in the sun.",
         "If it still will not move, warm it gently and try once more with [tool2].",
     ),
     (
@@ -383,7 +465,7 @@ _NEWS = (
     ),
     (
         "The [building] will remain closed until [day], and letters can be collected at [place2].",
-        "A second meeting is planned for [month], if [weather] allows.",
+        "A second meeting is planned for [month], if the weather allows.",
         "Whoever has lost [thing] may ask for it at the [building].",
         "Tickets for next year are already on sale at [place2].",
         "The mayor thanked all the helpers and promised hot soup for everyone.",
@@ -403,7 +485,7 @@ _JOURNEY = (
         "[sky], and the other passengers talked about [subject] or slept.",
         "Opposite me sat [person], holding [thing] [manner].",
         "Every few miles we stopped to let [animal] cross the track.",
-        "Beyond the last houses the path climbs [manner] towards [land].",
+        "Beyond the last houses the path climbs steeply towards [land].",
     ),
     (
         "Near [town2] we were held up for [time] by [problem].",
@@ -454,7 +536,7 @@ _WORKDAY = (
         "[who1] [craftwork] for a living, not far from [place1], as an uncle had done before.",
         "The day at the [building] begins [daytime], whatever the weather.",
         "In those days [number] men and women worked at the [building] in [town1].",
-        "For [number] years [one] has kept the [building] in [town1] open all through the [season].",
+        "For [number] years [one] has kept the [building] in [town1] open, summer and winter.",
     ),
     (
         "There was always [problem] to deal with, and seldom enough [food] to go round.",
@@ -499,7 +581,7 @@ _THOUGHT = (
         "Nobody would deny that a [adj] [building] is better than none.",
         "There is something to be said for silence, too, above all [daytime].",
         "But try to explain that to [person] with [thing] under one arm.",
-        "The more I think about it, the less I understand, [reason].",
+        "The more I think about it, the less I understand.",
     ),
     (
         "Still, [saying].",
