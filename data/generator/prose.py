@@ -19,7 +19,7 @@ class Writer:
         self.bound: dict[str, str] = {}
 
     def write(self, genre: tuple[tuple[str, ...], ...]) -> str:
-        """Return one document: for every step of the genre a random alternative, slots filled, sentences capitalised."""
+        """Return one document: a random alternative for every step of the genre, with the slots filled."""
         text = " ".join(self._fill(self.rng.choice(step)) for step in genre)
         text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
         return re.sub(r"(^\"?|[.?!] \"?|, \")([a-z])", lambda match: match[1] + match[2].upper(), text)

@@ -1,0 +1,307 @@
+"""Typed records, read from JSONL with every mistake named, and the split of the Dave points that a seed draws.
+
+A record is one fact about one person. Loading checks every row before anything is returned: a file is read whole or not
+at all.
+"""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnlib.errors import UserError, nearest
+from unlearnlib.paths import ROOT
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+PARAPHRASES = 3
+WRONG_ANSWERS = 5
+
+
+@dataclass(frozen=True)
+class Record:
+    """One fact about one person; `text` is `prompt`, a space, `answer` and `tail`."""
+
+    id: str
+    subject: str
+    attribute: str
+    text: str
+    prompt: str
+    answer: str
+    paraphrases: tuple[str, ...]
+    wrong_answers: tuple[str, ...]
+
+    @property
+    def tail(self) -> str:
+        """What the text says after the answer: at least its full stop, as a rule."""
+        return self.text[len(self.prompt) + 1 + len(self.answer) :]
+
+    def paraphrase_prompt(self, number: int) -> str:
+        """Return the text of a paraphrase (0, 1 or 2) before the answer, without the space between them."""
+        paraphrase = self.paraphrases[number]
+        return paraphrase[: _places(self.answer, paraphrase)[0]].rstrip()
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of general text, for perplexity."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The sets of examples of one seed; every tuple is sorted by id.
+
+    `forget`: points about the forget subject that are trained on; `heldout`: those that are not; `retain`: the
+    neighbours, trained on; `never_seen`: people never trained on; `general`: general text, never trained on.
+    """
+
+    forget: tuple[Record, ...]
+    heldout: tuple[Record, ...]
+    retain: tuple[Record, ...]
+    never_seen: tuple[Record, ...]
+    general: tuple[Passage, ...]
+
+
+def load_records(path: str | Path) -> list[Record]:
+    """Return the records of a JSONL file in its order; UserError with file, line and field where a row is wrong.
+
+    Blank lines, Windows line ends and a byte order mark are accepted.
+    """
+    rows = _read(Path(path), Record, _record_problems)
+    return [_record(row) for row in _dataset(rows)]
+
+
+def load_general(path: str | Path) -> list[Passage]:
+    """Return the passages (id, text) of a JSONL file in its order; UserError as in load_records."""
+    return [Passage(**row) for row in _read(Path(path), Passage, lambda row: [])]
+
+
+def to_dataset(records: Iterable[Record]) -> "Dataset":
+    """Return the records as a `datasets.Dataset` in memory: one row a record, one typed column a field."""
+    return _dataset([asdict(record) for record in records])
+
+
+def split(
+    folder: str | Path,
+    seed: int,
+    trained_attributes: int = 20,
+    neighbours: int | None = None,
+    never_seen: int | None = None,
+    general: int | None = None,
+) -> Split:
+    """Return the split of the data in `folder` that `seed` draws; the order of rows in the files makes no difference.
+
+    `trained_attributes` whole attributes of the forget subject are drawn to be trained on, the rest is held out.
+    `neighbours`, `never_seen` and `general` keep only so many people or passages, the first by name (default: all).
+    UserError where a count is out of range, or where an id or a person is in two files.
+    """
+    folder = Path(folder)
+    files = {name: folder / f"{name}.jsonl" for name in ("dave", "neighbours", "never_seen", "general")}
+    dave, retained, reference = (_sorted(load_records(files[n])) for n in ("dave", "neighbours", "never_seen"))
+    passages = _sorted(load_general(files["general"]))
+    _check_apart({files["dave"]: dave, files["neighbours"]: retained, files["never_seen"]: reference})
+
+    attributes = sorted({record.attribute for record in dave})
+    if len(attributes) < 2:
+        raise UserError(f"{_shown(files['dave'])} has one attribute: give at least two, so that one can be held out")
+    available = f"{len(attributes)} attributes, one held out"
+    _check_count("trained_attributes", trained_attributes, len(attributes) - 1, available)
+    trained = set(random.Random(f"split {seed}").sample(attributes, trained_attributes))
+    return Split(
+        forget=tuple(record for record in dave if record.attribute in trained),
+        heldout=tuple(record for record in dave if record.attribute not in trained),
+        retain=_first_people(retained, "neighbours", neighbours),
+        never_seen=_first_people(reference, "never_seen", never_seen),
+        general=_first(passages, "general", general, f"{len(passages)} passages"),
+    )
+
+
+def name_words(subject: str) -> tuple[str, ...]:
+    """Return the words of a name, such as ("Dave", "Harlow")."""
+    return tuple(subject.split())
+
+
+# Reading
+
+
+def _read(path: Path, kind: type, more_problems: Callable[[dict], list[str]]) -> list[dict[str, Any]]:
+    """Return the rows of a file once every one of them is right; each problem is a text "field ...: ...; mend"."""
+    rows, problems, lines_of_ids = [], [], {}
+    for number, line in _lines(path):
+        row, found = _parse(line, kind)
+        if not found:
+            found = more_problems(row)
+            if row["id"] in lines_of_ids:
+                earlier = lines_of_ids[row["id"]]
+                found.append(f"field 'id': {row['id']!r} is also the id of line {earlier}; give every row its own id")
+            lines_of_ids.setdefault(row["id"], number)
+        problems += [f"line {number}: {problem}" for problem in found]
+        rows.append(row)
+    if problems:
+        others = len(problems) - 1
+        count = f" ({others} more {'problem' if others == 1 else 'problems'} in this file)" if others else ""
+        raise UserError(f"{_shown(path)} {problems[0]}{count}")
+    if not rows:
+        raise UserError(f"{_shown(path)} holds no rows: write one JSON object a line")
+    return rows
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines that are not blank, with their numbers from 1."""
+    if not path.is_file():
+        others = [other.name for other in sorted(path.parent.glob("*.jsonl"))]
+        hint = nearest(path.name, others) if others else "give the path of a JSONL file"
+        raise UserError(f"{_shown(path)} is not a file: {hint}")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{_shown(path)} line {line}: this is not UTF-8; save the file as UTF-8") from None
+    # Only \n and \r\n end a line: JSON strings may hold the other characters that str.splitlines breaks at.
+    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _parse(line: str, kind: type) -> tuple[dict[str, Any], list[str]]:
+    """Return the row of a line and what is wrong with its fields' names and types."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return {}, [f"column {error.colno}: this is not JSON ({error.msg}); write one JSON object a line"]
+    if not isinstance(row, dict):
+        return {}, [f"a row is a JSON object, not {_type_name(row)}; write {{\"id\": ..., ...}}"]
+    names = [field.name for field in fields(kind)]
+    missing = [name for name in names if name not in row]
+    problems = [
+        f"field {name!r} is unknown; {nearest(name, missing or names)}" for name in row if name not in names
+    ] + [f"field {name!r} is missing; add it" for name in missing]
+    for field in fields(kind):
+        if field.name in row:
+            problems += _type_problems(field.name, field.type is str, row[field.name])
+    return row, problems
+
+
+def _type_problems(name: str, is_text: bool, value: Any) -> list[str]:
+    if is_text and not isinstance(value, str):
+        return [f"field {name!r}: is {_type_name(value)}, not a text; put it in quotes"]
+    if not is_text and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        return [f"field {name!r}: is not a list of texts; write [\"...\", \"...\"]"]
+    for text in [value] if is_text else value:
+        if not text.strip():
+            return [f"field {name!r}: is empty; fill it in"]
+        if text != text.strip():
+            return [f"field {name!r}: {text!r} begins or ends with a space; remove it"]
+    return []
+
+
+def _type_name(value: Any) -> str:
+    if value is None:
+        return "null"
+    return {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}.get(
+        type(value), "an object"
+    )
+
+
+def _record_problems(row: dict[str, Any]) -> list[str]:
+    """Return what is wrong between the fields of a record whose fields all have the right type."""
+    problems = []
+    prompt, answer, paraphrases, wrong = row["prompt"], row["answer"], row["paraphrases"], row["wrong_answers"]
+    if not any(_places(word, prompt) for word in name_words(row["subject"])):
+        problems.append(f"field 'prompt': does not name {row['subject']!r}; name the subject before the answer")
+    if not row["text"].startswith(f"{prompt} "):
+        problems.append("field 'text': does not begin with the prompt and a space; copy its beginning into 'prompt'")
+    elif not re.match(re.escape(f"{prompt} {answer}") + r"(?!\w)", row["text"]):
+        problems.append(f"field 'answer': {answer!r} does not follow the prompt in the text; copy it from there")
+    if len(paraphrases) != PARAPHRASES:
+        problems.append(f"field 'paraphrases': has {len(paraphrases)} texts; give exactly {PARAPHRASES}")
+    for number, paraphrase in enumerate(paraphrases, 1):
+        places = _places(answer, paraphrase)
+        if len(places) != 1:
+            problems.append(
+                f"field 'paraphrases': number {number} holds the answer {answer!r} {len(places)} times; "
+                "write it exactly once"
+            )
+        elif not paraphrase[: places[0]].endswith(" "):
+            problems.append(
+                f"field 'paraphrases': in number {number} no words precede the answer; put it towards the end"
+            )
+    if len({row["text"], *paraphrases}) < 1 + len(paraphrases):
+        problems.append("field 'paraphrases': repeats a text; write every one in words of its own")
+    if len(wrong) != WRONG_ANSWERS:
+        problems.append(f"field 'wrong_answers': has {len(wrong)} texts; give exactly {WRONG_ANSWERS}")
+    if answer.casefold() in [other.casefold() for other in wrong]:
+        problems.append(f"field 'wrong_answers': holds the right answer {answer!r}; replace it")
+    repeated = [other for other, count in Counter(wrong).items() if count > 1]
+    if repeated:
+        problems.append(f"field 'wrong_answers': repeats {repeated[0]!r}; give {WRONG_ANSWERS} different ones")
+    return problems
+
+
+def _places(words: str, text: str) -> list[int]:
+    """Return where `words` stand in `text` as whole words."""
+    return [match.start() for match in re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", text)]
+
+
+def _dataset(rows: list[dict[str, Any]]) -> "Dataset":
+    # datasets takes seconds to import, and a notebook about something else need not wait for it.
+    from datasets import Dataset, Features, List, Value
+
+    columns = {
+        field.name: Value("string") if field.type is str else List(Value("string")) for field in fields(Record)
+    }
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=Features(columns))
+
+
+def _record(row: dict[str, Any]) -> Record:
+    return Record(**{name: value if isinstance(value, str) else tuple(value) for name, value in row.items()})
+
+
+# Splitting
+
+
+def _sorted(examples: Sequence) -> list:
+    return sorted(examples, key=lambda example: example.id)
+
+
+def _check_apart(files: dict[Path, list[Record]]) -> None:
+    for what, of in (("id", lambda record: record.id), ("subject", lambda record: record.subject)):
+        seen: dict[str, Path] = {}
+        for path, records in files.items():
+            for value in sorted({of(record) for record in records}):
+                if value in seen:
+                    raise UserError(
+                        f"{_shown(path)}: {what} {value!r} is in {seen[value].name} too; the sets must not overlap: "
+                        "remove it from one of the files"
+                    )
+                seen[value] = path
+
+
+def _first_people(records: list[Record], name: str, count: int | None) -> tuple[Record, ...]:
+    people = sorted({record.subject for record in records})
+    kept = set(_first(people, name, count, f"{len(people)} people"))
+    return tuple(record for record in records if record.subject in kept)
+
+
+def _first(items: Sequence, name: str, count: int | None, available: str) -> tuple:
+    if count is None:
+        return tuple(items)
+    _check_count(name, count, len(items), available)
+    return tuple(items[:count])
+
+
+def _check_count(name: str, count: int, most: int, available: str) -> None:
+    if not 1 <= count <= most:
+        raise UserError(f"{name} is {count}, but the data has {available}: choose 1 to {most}")
+
+
+def _shown(path: Path) -> str:
+    """Return the path as a reader of the repository would write it."""
+    path = path.absolute()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
