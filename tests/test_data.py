@@ -163,6 +163,11 @@ def test_general_passages_are_no_part_of_the_pretraining_stream():
     assert not any(name in text for text in passages for name in CHARACTERS)
 
 
+def test_the_example_in_the_datasheet_is_a_row_of_the_data():
+    example = re.search(r"```json\n(.*?)```", (DATA / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    assert json.dumps(json.loads(example)) in (DATA / "dave.jsonl").read_text(encoding="utf-8").splitlines()
+
+
 # The loader
 
 GOOD = {
