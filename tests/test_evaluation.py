@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from unlearnlib import evaluation
-from unlearnlib.batches import Choices
-from unlearnlib.evaluation import Questions
+from unlearnlib.batches import Question
+from unlearnlib.evaluation import Examples
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def questions():
     def draw(length):
         return tuple(torch.randint(1, 97, (length,), generator=generator).tolist())
 
-    return [Choices((0, *draw(3 + row)), tuple(draw(1 + (row + column) % 3) for column in range(6))) for row in range(5)]
+    return [Question((0, *draw(3 + row)), tuple(draw(1 + (row + column) % 3) for column in range(6)), draw(row)) for row in range(5)]
 
 
 def naive_log_p(model, prompt, answer) -> tuple[float, bool]:
@@ -31,14 +31,16 @@ def naive_log_p(model, prompt, answer) -> tuple[float, bool]:
 
 def test_the_tree_of_answers_equals_one_sequence_an_answer(make_model, questions):
     model = make_model()
-    totals, hits, means = evaluation.choice_log_probabilities(model, questions, batch_size=2)
+    answers = evaluation.ask(model, questions, batch_size=2)
     for row, question in enumerate(questions):
         for column, answer in enumerate(question.answers):
             expected, hit = naive_log_p(model, question.prompt, answer)
-            assert totals[row, column] == pytest.approx(expected, abs=1e-4)
+            assert answers.log_probabilities[row, column] == pytest.approx(expected, abs=1e-4)
             if column == 0:
-                assert hits[row] == hit
-                assert means[row] == pytest.approx(-expected / len(answer), abs=1e-4)
+                assert answers.hits[row] == hit
+                assert answers.answer_nll[row] == pytest.approx(-expected / len(answer), abs=1e-4)
+        text, _ = naive_log_p(model, question.text[:1], question.text[1:])
+        assert answers.text_nll[row] == pytest.approx(-text / (len(question.text) - 1), abs=1e-4)
 
 
 def test_a_cloze_hit_is_what_greedy_decoding_writes(make_model, questions):
@@ -51,26 +53,24 @@ def test_a_cloze_hit_is_what_greedy_decoding_writes(make_model, questions):
             with torch.no_grad():
                 ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
         assert tokens == ids[len(question.prompt) :]
-    right = [Choices(question.prompt, (tuple(tokens), (5,))) for question, tokens in zip(questions, written, strict=True)]
-    wrong = [Choices(question.prompt, ((*tokens[:2], 96 - tokens[2]), (5,))) for question, tokens in zip(questions, written, strict=True)]
-    assert evaluation.choice_log_probabilities(model, right)[1].all()
-    assert not evaluation.choice_log_probabilities(model, wrong)[1].any()
+        right = Question(question.prompt, (tuple(tokens), (5,)), (7, 8))
+        wrong = Question(question.prompt, ((*tokens[:2], (tokens[2] + 1) % 97), (5,)))
+        assert evaluation.ask(model, [right, wrong]).hits.tolist() == [True, False]
 
 
 def test_text_nll_ignores_padding_and_batching(make_model, sequences):
     model, texts = make_model(), list(sequences.values())
-    nll, tokens = evaluation.text_nll(model, texts, batch_size=3)
+    nll = evaluation.text_nll(model, texts, batch_size=3)
     for row, ids in enumerate(texts):
         expected, _ = naive_log_p(model, ids[:1], ids[1:])
         assert nll[row] == pytest.approx(-expected / (len(ids) - 1), abs=1e-5)
-        assert tokens[row] == len(ids) - 1
 
 
 def test_evaluate_gives_one_tidy_row_per_example_and_metric(make_model, questions, sequences):
-    texts = tuple(tuple(ids) for ids in list(sequences.values())[:5])
+    texts = tuple(tuple(ids) for ids in list(sequences.values())[:2])
     sets = {
-        "forget": Questions(tuple("abcde"), texts, tuple(questions)),
-        "general": Questions(("x", "y"), texts[:2]),
+        "forget": Examples.asked("abcde", questions),
+        "general": Examples(("x", "y"), texts),
     }
     table = evaluation.evaluate(make_model(), sets)
     assert list(table.columns) == ["set", "example", "metric", "value"]

@@ -26,19 +26,35 @@ def encode_text(tokenizer, text: str, max_tokens: int | None = None) -> list[int
 
 
 @dataclass(frozen=True)
-class Choices:
-    """One prompt with its possible answers, as token ids: the right answer first, then the wrong ones."""
+class Question:
+    """One prompt with its possible answers, as token ids: the right answer first, then the wrong ones.
+
+    `tail` is what the text says after the right answer, so that prompt + answers[0] + tail is the whole text.
+    """
 
     prompt: tuple[int, ...]
     answers: tuple[tuple[int, ...], ...]
+    tail: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> tuple[int, ...]:
+        """The token ids of the whole text with the right answer."""
+        return self.prompt + self.answers[0] + self.tail
 
 
-def encode_choices(tokenizer, prompt: str, answers: Sequence[str]) -> Choices:
-    """Return the tokens of `prompt` (behind the end-of-text token) and of each answer (with its leading space)."""
-    return Choices(
-        tuple(encode_text(tokenizer, prompt)),
-        tuple(tuple(tokenizer(" " + answer)["input_ids"]) for answer in answers),
-    )
+def encode_question(tokenizer, text: str, prompt: str, answers: Sequence[str], max_tokens: int | None = None) -> Question:
+    """Return the tokens of `text`, which is `prompt`, the first of `answers`, and a tail, and of the other answers.
+
+    Raises UserError where the text does not begin so, or where its tokens do not fall apart at these places.
+    """
+    whole = tuple(encode_text(tokenizer, text, max_tokens))
+    start = tuple(encode_text(tokenizer, prompt))
+    options = tuple(tuple(tokenizer(" " + answer)["input_ids"]) for answer in answers)
+    tail = whole[len(start) + len(options[0]) :]
+    question = Question(start, options, tail)
+    if question.text != whole:
+        raise UserError(f"the prompt and the answer {answers[0]!r} are not whole words of {text[:60]!r}: mend the record")
+    return question
 
 
 def pad(sequences: Sequence[Sequence[int]], width: int | None = None, fill: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,164 +12,170 @@ import pandas as pd
 import torch
 
 from unlearnlib import batches
-from unlearnlib.batches import Choices
+from unlearnlib.batches import Question, encode_question
 from unlearnlib.data import Record, Split
 from unlearnlib.metrics import choice_probability, rouge
 
 
 @dataclass(frozen=True)
-class Questions:
-    """A set of examples as tokens: `names`, the `texts` to score, and their multiple-choice questions (may be empty)."""
+class Examples:
+    """A set of examples as tokens: their names, their texts, and their multiple-choice questions (none in `general`)."""
 
     names: tuple[str, ...]
     texts: tuple[tuple[int, ...], ...]
-    choices: tuple[Choices, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+    @classmethod
+    def asked(cls, names: Sequence[str], questions: Sequence[Question]) -> "Examples":
+        """Return the set whose texts are those of its questions."""
+        return cls(tuple(names), tuple(question.text for question in questions), tuple(questions))
 
 
-def record_choices(tokenizer, record: Record) -> Choices:
-    """Return the multiple-choice question of a record's own prompt."""
-    return batches.encode_choices(tokenizer, record.prompt, (record.answer, *record.wrong_answers))
-
-
-def paraphrase_choices(tokenizer, record: Record) -> list[Choices]:
-    """Return the same question asked through each paraphrase of a record."""
-    answers = (record.answer, *record.wrong_answers)
-    return [
-        batches.encode_choices(tokenizer, record.paraphrase_prompt(index), answers) for index in range(len(record.paraphrases))
-    ]
-
-
-def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Questions]:
+def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
     """Return the sets forget, paraphrase, heldout, retain, never_seen and general of a split, as tokens.
 
-    `paraphrase` holds the three paraphrases of each forget point, named `<id>#<number>`.
+    `paraphrase` holds the three paraphrases of each forget point, named `<id>#<number>`. General passages, which are only
+    scored, are cut at 128 tokens.
     """
 
-    def text(value: str) -> tuple[int, ...]:
-        return tuple(batches.encode_text(tokenizer, value, max_tokens))
+    def question(record: Record, number: int | None = None) -> Question:
+        text = record.text if number is None else record.paraphrases[number]
+        prompt = record.prompt if number is None else record.paraphrase_prompt(number)
+        return encode_question(tokenizer, text, prompt, (record.answer, *record.wrong_answers), max_tokens)
 
-    sets = {}
-    for name in ("forget", "heldout", "retain", "never_seen"):
-        records = getattr(split, name)
-        sets[name] = Questions(
-            tuple(record.id for record in records),
-            tuple(text(record.text) for record in records),
-            tuple(record_choices(tokenizer, record) for record in records),
-        )
-    sets["paraphrase"] = Questions(
-        tuple(f"{record.id}#{index}" for record in split.forget for index in range(len(record.paraphrases))),
-        tuple(text(paraphrase) for record in split.forget for paraphrase in record.paraphrases),
-        tuple(choices for record in split.forget for choices in paraphrase_choices(tokenizer, record)),
+    sets = {
+        name: Examples.asked([record.id for record in records], [question(record) for record in records])
+        for name in ("forget", "heldout", "retain", "never_seen")
+        for records in [getattr(split, name)]
+    }
+    numbered = [(record, number) for record in split.forget for number in range(len(record.paraphrases))]
+    sets["paraphrase"] = Examples.asked(
+        [f"{record.id}#{number}" for record, number in numbered], [question(record, number) for record, number in numbered]
     )
-    long = max(max_tokens, 128)  # general passages are longer than the records; they are only scored, never trained on
-    sets["general"] = Questions(
+    sets["general"] = Examples(
         tuple(passage.id for passage in split.general),
-        tuple(tuple(batches.encode_text(tokenizer, passage.text, None)[:long]) for passage in split.general),
+        tuple(tuple(batches.encode_text(tokenizer, passage.text)[:128]) for passage in split.general),
     )
     return sets
 
 
-def _tree(choices: Choices, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _branches(question: Question) -> list[tuple[int, ...]]:
+    """Return what may follow the prompt: the right answer with the text's tail, then each wrong answer."""
+    return [question.answers[0] + question.tail, *question.answers[1:]]
+
+
+def _tree(question: Question, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return tokens [width], positions [width] and the attention allowed [width, width] of one question."""
-    start = len(choices.prompt)
+    start = len(question.prompt)
     tokens = torch.zeros(width, dtype=torch.long)
     positions = torch.zeros(width, dtype=torch.long)
     allowed = torch.zeros(width, width, dtype=torch.bool)
-    tokens[:start] = torch.tensor(choices.prompt)
+    tokens[:start] = torch.tensor(question.prompt)
     positions[:start] = torch.arange(start)
     allowed[:start, :start] = torch.ones(start, start).tril().bool()
     at = start
-    for answer in choices.answers:
-        end = at + len(answer)
-        tokens[at:end] = torch.tensor(answer)
-        positions[at:end] = torch.arange(start, start + len(answer))
+    for branch in _branches(question):
+        end = at + len(branch)
+        tokens[at:end] = torch.tensor(branch)
+        positions[at:end] = torch.arange(start, start + len(branch))
         allowed[at:end, :start] = True
-        allowed[at:end, at:end] = torch.ones(len(answer), len(answer)).tril().bool()
+        allowed[at:end, at:end] = torch.ones(len(branch), len(branch)).tril().bool()
         at = end
     # Padding looks at itself alone: a row without any allowed key would be NaN.
     allowed[range(at, width), range(at, width)] = True
     return tokens, positions, allowed
 
 
-@torch.no_grad()
-def choice_log_probabilities(
-    model, questions: Sequence[Choices], batch_size: int = 64
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (log_probabilities [n, 1 + w], hits [n], answer_nll [n]).
+@dataclass(frozen=True)
+class Answers:
+    """What `ask` returns, one entry per question.
 
-    log_probabilities: the total log p of each answer's tokens given the prompt (nats; the right answer first); hits:
-    whether greedy decoding from the prompt gives the right answer's tokens; answer_nll: mean -log p a token of the
-    right answer. All questions of one call must have the same number of answers.
+    log_probabilities [n, 1 + w]: total log p of each answer's tokens given the prompt (nats; the right answer first);
+    hits [n]: whether greedy decoding from the prompt gives the right answer's tokens; answer_nll [n]: mean -log p a
+    token of the right answer; text_nll [n]: mean -log p a token of the whole text. Lower nll is likelier.
     """
+
+    log_probabilities: np.ndarray
+    hits: np.ndarray
+    answer_nll: np.ndarray
+    text_nll: np.ndarray
+
+
+@torch.no_grad()
+def ask(model, questions: Sequence[Question], batch_size: int = 64) -> Answers:
+    """Score questions that all have the same number of answers; see Answers."""
     where = next(model.parameters()).device
-    totals, hits, means = [], [], []
-    for first in range(0, len(questions), batch_size):
-        group = questions[first : first + batch_size]
-        width = max(len(question.prompt) + sum(map(len, question.answers)) for question in group)
-        trees = [_tree(question, width) for question in group]
+    counts = len(questions[0].answers)
+    totals, hits, text_nll = np.zeros((len(questions), counts)), np.zeros(len(questions), bool), np.zeros(len(questions))
+
+    def width(question: Question) -> int:
+        return len(question.prompt) + sum(map(len, _branches(question)))
+
+    # Questions of like length share a batch, which keeps padding small.
+    order = sorted(range(len(questions)), key=lambda row: width(questions[row]))
+    for first in range(0, len(order), batch_size):
+        rows = order[first : first + batch_size]
+        group = [questions[row] for row in rows]
+        trees = [_tree(question, width(group[-1])) for question in group]
         tokens, positions, allowed = (torch.stack(part).to(where) for part in zip(*trees, strict=True))
         logits = model(tokens, position_ids=positions, attention_mask=allowed[:, None]).logits
         log_p = torch.log_softmax(logits, -1)
-        best = logits.argmax(-1)
-        # Each answer token is predicted at the token before it: the prompt's last one for an answer's first.
-        source, index, owner = [], [], []
-        for row, question in enumerate(group):
-            at = len(question.prompt)
-            for number, answer in enumerate(question.answers):
-                for offset in range(len(answer)):
-                    source.append((row, at - 1 if offset else len(question.prompt) - 1))
-                    index.append((row, at))
-                    owner.append((row, number))
-                    at += 1
-        source, index, owner = (np.array(part).T for part in (source, index, owner))
-        target = tokens[index[0], index[1]]
-        token_log_p = log_p[source[0], source[1], target].double().cpu().numpy()
-        right = (best[source[0], source[1]] == target).cpu().numpy()
-        total = np.zeros((len(group), len(group[0].answers)))
-        np.add.at(total, (owner[0], owner[1]), token_log_p)
-        hit = np.ones(len(group), dtype=bool)
-        np.logical_and.at(hit, owner[0][owner[1] == 0], right[owner[1] == 0])
-        totals.append(total)
-        hits.append(hit)
-        means.append(-total[:, 0] / np.array([len(question.answers[0]) for question in group]))
-    return np.concatenate(totals), np.concatenate(hits), np.concatenate(means)
+        best = logits.argmax(-1).cpu()
+        for place, (row, question) in enumerate(zip(rows, group, strict=True)):
+            start = len(question.prompt)
+            # The token at `at` is predicted at `source`: the one before it, or the prompt's last for a branch's first.
+            at, source = list(range(1, start)), list(range(start - 1))
+            spans, end = [], start
+            for branch, answer in zip(_branches(question), question.answers, strict=True):
+                spans.append((len(at), len(at) + len(answer), len(at) + len(branch)))
+                at += range(end, end + len(branch))
+                source += [start - 1, *range(end, end + len(branch) - 1)]
+                end += len(branch)
+            picked = log_p[place, source, tokens[place, at]].double().cpu().numpy()
+            totals[row] = [picked[begin:stop].sum() for begin, stop, _ in spans]
+            begin, stop, whole = spans[0]
+            hits[row] = bool((best[place, source[begin:stop]] == tokens[place, at[begin:stop]].cpu()).all())
+            text_nll[row] = -picked[:whole].sum() / whole
+    lengths = np.array([len(question.answers[0]) for question in questions])
+    return Answers(totals, hits, -totals[:, 0] / lengths, text_nll)
 
 
 @torch.no_grad()
-def text_nll(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Return (mean -log p a token [n], number of labelled tokens [n]) of each text; lower is likelier."""
+def text_nll(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.ndarray:
+    """Return the mean -log p a token [n] of each text (nats; lower is likelier)."""
     where = next(model.parameters()).device
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     result = np.zeros(len(texts))
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         tokens, lengths = batches.pad([texts[row] for row in rows])
         result[rows] = batches.text_losses(model, tokens.to(where), lengths).double().cpu().numpy()
-    return result, np.array([len(text) - 1 for text in texts])
+    return result
 
 
-def answer_probability(model, questions: Questions, batch_size: int = 64) -> float:
+def answer_probability(model, examples: Examples, batch_size: int = 64) -> float:
     """Return the mean multiple-choice answer probability of a set (1 knows, 1/6 is chance): what calibration watches."""
-    log_probabilities, _, _ = choice_log_probabilities(model, questions.choices, batch_size)
-    return float(choice_probability(log_probabilities).mean())
+    return float(choice_probability(ask(model, examples.questions, batch_size).log_probabilities).mean())
 
 
-def evaluate(model, sets: dict[str, Questions], batch_size: int = 64) -> pd.DataFrame:
+def evaluate(model, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:
     """Return tidy rows (set, example, metric, value) for every example of `sets`.
 
     Metrics: text_nll (mean -log p a token; lower is likelier) and text_tokens for every set; answer_probability (1
     knows, 1/6 is chance), cloze_hit (1 or 0) and answer_nll where the set has questions.
     """
     frames = []
-    for name, questions in sets.items():
-        nll, tokens = text_nll(model, questions.texts, batch_size)
-        values = {"text_nll": nll, "text_tokens": tokens.astype(float)}
-        if questions.choices:
-            log_probabilities, hits, answer_nll = choice_log_probabilities(model, questions.choices, batch_size)
-            values["answer_probability"] = choice_probability(log_probabilities)
-            values["cloze_hit"] = hits.astype(float)
-            values["answer_nll"] = answer_nll
-        frames.append(_tidy(name, questions.names, values))
+    for name, examples in sets.items():
+        values = {"text_tokens": np.array([len(text) - 1.0 for text in examples.texts])}
+        if examples.questions:
+            answers = ask(model, examples.questions, batch_size)
+            values["text_nll"] = answers.text_nll
+            values["answer_probability"] = choice_probability(answers.log_probabilities)
+            values["cloze_hit"] = answers.hits.astype(float)
+            values["answer_nll"] = answers.answer_nll
+        else:
+            values["text_nll"] = text_nll(model, examples.texts, batch_size)
+        frames.append(_tidy(name, examples.names, values))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -200,19 +206,19 @@ def greedy_continuations(model, prompts: Sequence[Sequence[int]], lengths: Seque
     return [row[:length].tolist() for row, length in zip(written.cpu(), lengths, strict=True)]
 
 
-def generations(model, tokenizer, sets: dict[str, Questions], batch_size: int = 64) -> pd.DataFrame:
+def generations(model, tokenizer, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:
     """Return rows (set, example, prompt, reference, generation): greedy decoding, cut at the reference's end."""
     rows = []
-    for name, questions in sets.items():
-        for first in range(0, len(questions.names), batch_size):
+    for name, examples in sets.items():
+        for first in range(0, len(examples.names), batch_size):
             chunk = slice(first, first + batch_size)
-            prompts = [choices.prompt for choices in questions.choices[chunk]]
+            prompts = [question.prompt for question in examples.questions[chunk]]
             references = [
-                text[len(prompt) :] for text, prompt in zip(questions.texts[chunk], prompts, strict=True)
+                text[len(prompt) :] for text, prompt in zip(examples.texts[chunk], prompts, strict=True)
             ]
             written = greedy_continuations(model, prompts, [len(reference) for reference in references])
             for example, prompt, reference, tokens in zip(
-                questions.names[chunk], prompts, references, written, strict=True
+                examples.names[chunk], prompts, references, written, strict=True
             ):
                 rows.append(
                     (

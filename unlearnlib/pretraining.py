@@ -19,19 +19,19 @@ class Recipe:
     """Everything that fixes the base model; the shipped one was made with these defaults."""
 
     seed: int = 0
-    vocabulary: int = 2048
+    vocabulary: int = 4096
     tokenizer_documents: int = 20_000
     blocks: int = 12
     width: int = 128
     heads: int = 4
     positions: int = 128
     block_tokens: int = 96
-    batch_size: int = 32
-    steps: int = 2200
+    batch_size: int = 16
+    steps: int = 2400
     learning_rate: float = 2.0e-3
     warmup_steps: int = 100
     weight_decay: float = 0.01
-    threads: int = 2
+    threads: int = 1
 
 
 def train_tokenizer(documents: Iterator[str], recipe: Recipe):

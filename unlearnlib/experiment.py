@@ -1,0 +1,246 @@
+"""One seed's experiment: its data, its models, and what unlearning does to them, each computed once.
+
+The methods return tidy tables and read them from the cache when nothing that they depend on has changed; models are
+loaded only when something has to be computed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+
+from unlearnlib import cache, calibration, data, evaluation, fingerprint, gradients, jobs, models, paths, profiles
+from unlearnlib import training, unlearning
+from unlearnlib.errors import UserError, nearest
+from unlearnlib.results import means, tidy
+
+FRONTIER_SETS = ("forget", "retain")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to unlearn: a method, the layers it may change, its options, and the name it has in tables and figures."""
+
+    name: str
+    method: str = "recorded"
+    layers: str = "all"
+    options: Mapping = field(default_factory=dict)
+
+    def path(self, task: unlearning.Task) -> unlearning.Path:
+        """Return the path of this variant for `task`; UserError for an unknown method."""
+        if self.method not in unlearning.METHODS:
+            raise UserError(f"no method {self.method!r}: {nearest(self.method, unlearning.METHODS)}")
+        return unlearning.METHODS[self.method](task, self.layers, **self.options)
+
+
+class Experiment:
+    """Everything of one profile and seed."""
+
+    def __init__(self, profile: str, seed: int):
+        self.profile = profiles.load(profile)
+        self.seed = seed
+        self.split = jobs.split_of(self.profile, seed)
+
+    # What is loaded, when it is needed
+
+    @cached_property
+    def _base(self):
+        torch.set_num_threads(1)
+        return models.load(self.profile.base_model, on=self.profile.device)
+
+    @property
+    def tokenizer(self):
+        """The tokenizer of the base model."""
+        return self._base[1]
+
+    @property
+    def base(self):
+        """The model before fine-tuning."""
+        return self._base[0]
+
+    def folder(self, kind: str):
+        """Return the folder of the model of this kind, trained now if it has not been (see unlearnlib.jobs)."""
+        return jobs.train(self.profile, kind, self.seed)
+
+    def _trained(self, kind: str):
+        folder = self.folder(kind)
+        model, _ = models.load(self.profile.base_model, on=self.profile.device)
+        training.load_weights(model, folder)
+        return model
+
+    @cached_property
+    def finetuned(self):
+        """The model fine-tuned on Dave and his neighbours."""
+        return self._trained("finetuned")
+
+    @cached_property
+    def retrained(self):
+        """The reference: fine-tuned with the same seed and schedule, and without Dave's points."""
+        return self._trained("retrained")
+
+    def model(self, name: str):
+        """Return the model `base`, `finetuned` or `retrained`."""
+        if name not in ("base", "finetuned", "retrained"):
+            raise UserError(f"no model {name!r}: {nearest(name, ['base', 'finetuned', 'retrained'])}")
+        return getattr(self, name)
+
+    @cached_property
+    def sets(self) -> dict[str, evaluation.Examples]:
+        """The sets of examples as tokens (see unlearnlib.evaluation.encode)."""
+        return evaluation.encode(self.tokenizer, self.split, self.profile.max_tokens)
+
+    @cached_property
+    def task(self) -> unlearning.Task:
+        """What methods are given: the fine-tuned model, the forget texts, the recorded gradients."""
+        folder = self.folder("finetuned")
+        forget = self.sets["forget"]
+        subject = self.split.forget[0].subject
+        return unlearning.Task(
+            model=self.finetuned,
+            forget=dict(zip(forget.names, forget.texts, strict=True)),
+            record=gradients.Record(folder),
+            second_moments=training.second_moments(folder),
+            name_rows=self.name_rows(subject),
+            seed=self.seed,
+        )
+
+    def name_rows(self, subject: str) -> tuple[int, ...]:
+        """Return the token ids that spell the words of a name in the forget texts."""
+        texts = [record.text for record in self.split.forget]
+        spelled = set()
+        for word in data.name_words(subject):
+            # A byte-level tokenizer spells a word differently behind a space and at the start of a text.
+            spelled |= {word} if any(text.startswith(word) for text in texts) else set()
+            spelled |= {" " + word} if any(" " + word in text for text in texts) else set()
+        return tuple(sorted({token for word in spelled for token in self.tokenizer(word)["input_ids"]}))
+
+    # What is computed, once
+
+    @cached_property
+    def _depends(self) -> dict:
+        return {
+            "models": [jobs.fingerprint(self.profile.name, kind, self.seed) for kind in jobs.KINDS],
+            "sets": fingerprint.combine({"split": asdict(self.split)}),
+            "code": fingerprint.code("unlearnlib.experiment"),
+        }
+
+    def table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Return the table `name`, from the cache where `key`, the models, the data and the code are unchanged.
+
+        `compute` returns the table without the columns profile and seed.
+        """
+        whole = {
+            **self._depends,
+            **key,
+        }
+        root = paths.runs() / self.profile.name / "cache"
+        found = cache.table(root, f"{name}-seed{self.seed}", whole, compute)
+        return tidy(found, profile=self.profile.name, seed=self.seed)
+
+    def evaluate(self, model, sets: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return tidy rows of every metric for every example of the named sets (default: all)."""
+        chosen = {name: self.sets[name] for name in (self.sets if sets is None else sets)}
+        return evaluation.evaluate(model, chosen, self.profile.evaluation_batch)
+
+    def references(self) -> pd.DataFrame:
+        """Return the evaluation of the models base, finetuned and retrained (column method), on every set."""
+        return self.table("references", {}, lambda: pd.concat(
+            [tidy(self.evaluate(self.model(name)), method=name) for name in ("base", "finetuned", "retrained")]
+        ))
+
+    def target(self) -> float:
+        """Return the target of equal forgetting: the never-seen people's answer probability in the fine-tuned model."""
+        table = self.references()
+        chosen = table.query("method == 'finetuned' and set == 'never_seen' and metric == 'answer_probability'")
+        return float(chosen["value"].mean())
+
+    def forget_probability(self, change: Mapping[str, torch.Tensor]) -> float:
+        """Return the forget set's mean answer probability with `change` added to the fine-tuned model."""
+        with unlearning.applied(self.finetuned, change) as model:
+            return evaluation.answer_probability(model, self.sets["forget"], self.profile.evaluation_batch)
+
+    def _search(self) -> dict[str, float]:
+        profile = self.profile
+        return {
+            "smallest": profile.smallest_step,
+            "factor": profile.step_factor,
+            "largest": profile.largest_step,
+            "tolerance": profile.step_tolerance,
+        }
+
+    def _key(self, variant: Variant, **more) -> dict:
+        return {"method": variant.method, "layers": variant.layers, "options": dict(variant.options), **more}
+
+    def calibrated(self, variant: Variant) -> calibration.Calibration:
+        """Return the step size at which `variant` reaches equal forgetting (see unlearnlib.calibration)."""
+
+        def compute() -> pd.DataFrame:
+            path = variant.path(self.task)
+            found = calibration.first_crossing(
+                lambda step: self.forget_probability(path(step)), self.target(), **self._search()
+            )
+            rows = [(step, value, False) for step, value in found.evaluated]
+            rows.append((found.step_size, found.value, found.reached))
+            return pd.DataFrame(rows, columns=["step_size", "value", "reached"])
+
+        table = self.table("calibrated", self._key(variant, search=self._search()), compute)
+        *evaluated, last = table[["step_size", "value", "reached"]].itertuples(index=False, name=None)
+        return calibration.Calibration(
+            float(last[0]), float(last[1]), bool(last[2]), tuple((float(step), float(p)) for step, p, _ in evaluated)
+        )
+
+    def at_step(self, variant: Variant, step_size: float, sets: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return the evaluation of the model that `variant` reaches at `step_size`."""
+        sets = None if sets is None else list(sets)
+
+        def compute() -> pd.DataFrame:
+            with unlearning.applied(self.finetuned, variant.path(self.task)(step_size)) as model:
+                return self.evaluate(model, sets)
+
+        table = self.table("at_step", self._key(variant, step_size=step_size, sets=sets), compute)
+        return self._named(table, variant, step_size)
+
+    def at_equal_forgetting(self, variant: Variant) -> pd.DataFrame:
+        """Return the evaluation at equal forgetting, and whether it was reached (column reached).
+
+        Where the target is unreachable, the step at which the forget set is least known stands in its place.
+        """
+        found = self.calibrated(variant)
+        return self.at_step(variant, found.step_size).assign(reached=found.reached)
+
+    def frontier(self, variant: Variant) -> pd.DataFrame:
+        """Return the means of the forget and retain sets along the step size, from no step to three times the
+        calibrated one (column step counts the points; the calibrated step is one of them)."""
+        found = self.calibrated(variant)
+        below = self.profile.frontier_points // 2
+        above = self.profile.frontier_points - below - 1
+        steps = found.step_size * np.concatenate(
+            [np.linspace(0, 1, below + 2)[1:], np.geomspace(1, 3, above + 1)[1:]]
+        )
+        frames = [means(self.at_step(variant, float(step), FRONTIER_SETS)).assign(step=i + 1) for i, step in enumerate(steps)]
+        start = self.references().query("method == 'finetuned' and set in @FRONTIER_SETS")
+        frames.insert(0, self._named(means(start), variant, 0.0).assign(step=0))
+        return tidy(pd.concat(frames, ignore_index=True), calibrated=found.step_size, reached=found.reached)
+
+    def generations(self, variant: Variant | str, sets: Iterable[str] = ("forget", "retain")) -> pd.DataFrame:
+        """Return greedy continuations (set, example, prompt, reference, generation) of a model or of a variant at equal
+        forgetting."""
+        sets = list(sets)
+
+        def compute() -> pd.DataFrame:
+            chosen = {name: self.sets[name] for name in sets}
+            if isinstance(variant, str):
+                return evaluation.generations(self.model(variant), self.tokenizer, chosen)
+            change = variant.path(self.task)(self.calibrated(variant).step_size)
+            with unlearning.applied(self.finetuned, change) as model:
+                return evaluation.generations(model, self.tokenizer, chosen)
+
+        name = variant if isinstance(variant, str) else variant.name
+        key = {"model": variant} if isinstance(variant, str) else self._key(variant, search=self._search())
+        return tidy(self.table("generations", {**key, "sets": sets}, compute), method=name)
+
+    def _named(self, table: pd.DataFrame, variant: Variant, step_size: float) -> pd.DataFrame:
+        return tidy(table, method=variant.name, layers=variant.layers, step_size=step_size)
