@@ -111,7 +111,7 @@ def package(tmp_path):
     [
         (
             "a.py",
-            '"""Doc."""\nfrom pack.sub import c\n\n\ndef f():\n    """Doc."""\n    import pack.b  # b\n    return (1)\n',
+            '"""Doc."""\nfrom pack.sub import c\n\n\ndef f():\n    """D."""\n    import pack.b  # b\n    return (1)\n',
             False,
         ),
         ("a.py", "from pack.sub import c\n\ndef f():\n    import pack.b\n    return 2\n", True),

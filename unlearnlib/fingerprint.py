@@ -78,17 +78,10 @@ def notebook_modules(path: Path | str, package: Path = PACKAGE) -> list[str]:
 
     Lines of IPython (magics, shell) do not hinder; a cell that Python cannot read is left to fail when it runs.
     """
-    from IPython.core.inputtransformer2 import TransformerManager
-
     found: set[str] = set()
     for cell_type, source in notebook_cells(path):
-        if cell_type != "code":
-            continue
-        try:
-            tree = ast.parse(TransformerManager().transform_cell(source))
-        except SyntaxError:
-            continue
-        found.update(_existing(_imports(tree, "", False), package))
+        if cell_type == "code":
+            found.update(_existing(_imports(_cell_tree(source), "", False), package))
     return sorted(found)
 
 
@@ -96,6 +89,18 @@ def combine(mapping: Mapping[str, Any]) -> str:
     """Return 16 hexadecimal digits that stand for a mapping of JSON values, whatever the order of its keys."""
     text = json.dumps(mapping, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _cell_tree(source: str) -> ast.AST:
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        from IPython.core.inputtransformer2 import TransformerManager  # slow to import, and seldom needed
+
+        try:
+            return ast.parse(TransformerManager().transform_cell(source))
+        except SyntaxError:
+            return ast.Module([], [])
 
 
 @functools.lru_cache(maxsize=1024)

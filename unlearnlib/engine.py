@@ -1,0 +1,225 @@
+"""Run the graph of jobs on this machine, show how far it is, and say at the end what ran and what failed.
+
+snakemake schedules the jobs (Snakefile), unlearnlib.worker does one, unlearnlib.plan knows what is up to date. The
+engine guards them: one engine at a time writes to a runs folder, what an earlier one left running is ended first, and
+nothing outlives the engine.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from unlearnlib import commandline, execute, paths, plan, processes, profiles, progress, publish, worker
+from unlearnlib.errors import UserError
+from unlearnlib.plan import Job
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what is asked; return 0 if all is done, 1 if anything failed, 2 for wrong input, 130 when stopped."""
+    os.environ["UNLEARNLIB_RUNS"] = str(paths.runs().resolve())  # the same for a notebook that runs in another folder
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        arguments = commandline.parse(words)
+        seeds = arguments.seeds or tuple(sorted(profiles.load(arguments.profile).seeds))
+        jobs = plan.plan(arguments.profile, seeds, arguments.only)
+        if arguments.publish:
+            publish.check_canonical(jobs.values())
+        if arguments.dry_run:
+            print(preview(jobs.values(), arguments.force))
+            return 0
+        with _only_engine(paths.runs()):
+            complete = run(list(jobs.values()), arguments)
+            if arguments.publish:
+                if not complete:
+                    print("not published: the run is not complete", file=sys.stderr)
+                    return 1
+                print(f"published {publish.publish(jobs.values())} files to results/, figures/ and notebooks/")
+            return 0 if complete else 1
+    except UserError as error:
+        print(f"run_all.sh: {error}", file=sys.stderr)
+        return 2
+    except publish.PublishError as error:
+        print(f"not published: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept: start ./run_all.sh again to go on from there", file=sys.stderr)
+        return 130
+
+
+def preview(jobs: Sequence[Job], force: bool = False) -> str:
+    """Return one line per job: what would run, and what is up to date."""
+    lines = [f"{'up to date' if job.is_done() and not force else 'would run ':<11} {job}" for job in jobs]
+    return "\n".join([*lines, f"{sum(line.startswith('would') for line in lines)} of {len(lines)} jobs would run"])
+
+
+def run(jobs: Sequence[Job], arguments: commandline.Arguments) -> bool:
+    """Do the jobs that are not up to date, print the closing table, and tell whether all are done."""
+    upto_date = {job for job in jobs if job.is_done() and not arguments.force}
+    todo = [job for job in jobs if job not in upto_date]
+    if not todo:
+        print(f"all {len(jobs)} jobs are up to date (run them anyway with --force); look in {_short(jobs[-1].folder)}")
+        return True
+    for job in todo:  # a stamp whose results are gone, or that is not to count
+        job.stamp.unlink(missing_ok=True)
+    watch = Watch(todo, cores=arguments.jobs or len(_cores()))
+    print(
+        f"{len(todo)} jobs to do, {len(upto_date)} up to date; logs and executed notebooks below {_short(paths.runs())}"
+    )
+    code, log = _snakemake(arguments, watch)
+    outcomes = {job: "up to date" if job in upto_date else watch.outcome(job) for job in jobs}
+    reasons = {job: watch.reason(job) for job in jobs if outcomes[job] == "failed"}
+    print(f"\n{progress.table(outcomes, reasons)}")
+    complete = all(outcome in ("ran", "up to date") for outcome in outcomes.values())
+    if complete:
+        print(f"done in {progress.duration(time.time() - watch.started)}; look in {_short(jobs[-1].folder)}")
+    elif not reasons:
+        print(f"the scheduler ended with code {code} before a job failed: look in {_short(log)}")
+    return complete
+
+
+class Watch:
+    """Follows the jobs of one run by what they write to their status files."""
+
+    def __init__(self, jobs: Sequence[Job], cores: int):
+        self.jobs = list(jobs)
+        self.cores = cores
+        self.run = uuid.uuid4().hex
+        self.started = time.time()
+        self.stamps = {job: job.stamp for job in jobs}
+        self.usual = {job: seconds for job in jobs if (seconds := worker.usual_seconds(job))}
+        self.states: dict[Job, dict] = {job: {} for job in jobs}
+
+    def refresh(self, display: progress.Display) -> None:
+        """Read the status files, and show what is new and what runs."""
+        for job in self.jobs:
+            before, status = self.states[job].get("state"), worker.read(job.status)
+            if status.get("run") != self.run or before in ("done", "failed"):
+                continue
+            self.states[job] = status
+            if status["state"] == "done":
+                self.usual[job] = status["seconds"]
+                display.event(self.summary(), f"done    {job} ({progress.duration(status['seconds'])})")
+            elif status["state"] == "failed":
+                display.event(self.summary(), f"FAILED  {job}: {status['error']}")
+            elif before is None:
+                display.event(self.summary(), f"started {job}")
+        now = time.time()
+        running = [job for job in self.jobs if self.states[job].get("state") == "running"]
+        display.renew(
+            self.summary(),
+            [f"{job}: {self._detail(job)}, {progress.duration(now - self.states[job]['started'])}" for job in running],
+        )
+
+    def summary(self) -> str:
+        states = {job: self.states[job].get("state") for job in self.jobs}
+        running = {job: time.time() - self.states[job]["started"] for job in self.jobs if states[job] == "running"}
+        waiting = [job for job in self.jobs if states[job] is None]
+        left = progress.seconds_left(waiting, running, self.usual, self.cores)
+        done = sum(state == "done" for state in states.values())
+        return progress.header(done, len(self.jobs), left, self.started)
+
+    def outcome(self, job: Job) -> str:
+        """Return "ran", "failed" or "not run", once the run has ended."""
+        if self.states[job].get("state") == "done" and self.stamps[job].exists():
+            return "ran"
+        return "failed" if self.states[job] else "not run"
+
+    def reason(self, job: Job) -> tuple[str, str]:
+        """Return the error of a failed job in one line, and where to look."""
+        status = self.states[job]
+        error = status.get("error") or f"it was killed: {execute.OUT_OF_MEMORY}"
+        return error, _short(job.executed if job.notebook and job.executed.exists() else job.log)
+
+    def _detail(self, job: Job) -> str:
+        """Return how far a job is: the cell of a notebook, the last line of a training's log."""
+        if job.notebook:
+            return self.states[job].get("detail", "starting")
+        try:
+            lines = job.log.read_text(errors="replace")[-400:].replace("\r", "\n").split("\n")
+        except OSError:
+            return "starting"
+        return next((line.strip() for line in reversed(lines) if line.strip()), "starting")
+
+
+def _snakemake(arguments: commandline.Arguments, watch: Watch) -> tuple[int, Path]:
+    """Run snakemake over the jobs and follow it; return its exit code and its log."""
+    log = paths.runs() / arguments.profile / "logs" / "snakemake.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    config = [f"profile={arguments.profile}"]
+    config += [f"seeds={','.join(map(str, arguments.seeds))}"] if arguments.seeds else []
+    config += [f"only={','.join(arguments.only)}"] if arguments.only else []
+    command = [sys.executable, "-m", "unlearnlib.processes", "--snakefile", str(paths.ROOT / "Snakefile")]
+    command += ["--cores", str(watch.cores), "--keep-going", "--scheduler", "greedy"]
+    # The stamps alone say what must run. No lock of snakemake's and no record of an interrupted job is needed.
+    command += ["--nolock", "--ignore-incomplete", "--rerun-triggers", "mtime", "--drop-metadata"]
+    command += ["--config", *config]
+    environment = {
+        **os.environ,
+        processes.MARK: str(paths.runs()),
+        "UNLEARNLIB_RUN": watch.run,
+        "PYTHONPATH": str(paths.ROOT),
+    }
+    display = progress.Display()
+    with log.open("w") as output:
+        child = subprocess.Popen(
+            command,
+            cwd=paths.ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the engine alone, which ends the rest
+        )
+        try:
+            while child.poll() is None:
+                watch.refresh(display)
+                time.sleep(0.5)
+            watch.refresh(display)
+        finally:
+            display.close()
+            processes.end_marked(paths.runs())
+            child.wait()
+    return child.returncode, log
+
+
+@contextmanager
+def _only_engine(folder: Path):
+    """Be the only engine that writes to a runs folder, and end what an earlier one left running."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / "engine.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(f"another run is writing to {_short(folder)}: wait for it, or stop it first") from None
+    try:
+        left = processes.end_marked(folder)
+        if left:
+            print(f"ended {left} processes that an earlier run left behind")
+        yield
+    finally:
+        lock.release()
+
+
+def _cores() -> Sequence[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+
+
+def _short(path: Path) -> str:
+    """Return a path as seen from the repository where it lies in it."""
+    return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else str(path)
+
+
+def _stop(number, frame):
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,199 @@
+"""The jobs of a run: what each is called, what it depends on, and whether it is up to date.
+
+A finished job leaves a small file, its stamp, whose name carries the fingerprint of all that the job depends on. So a
+result is stale exactly when its stamp is not there: a changed output, a touched file, a changed comment alter nothing.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearnlib import commandline, fingerprint, parameters, paths, profiles
+from unlearnlib.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training (`kind` is set) or one execution of a notebook, over some seeds (none: the notebook takes none)."""
+
+    profile: str
+    seeds: tuple[int, ...]
+    kind: str = ""
+    notebook: str = ""
+    needs: tuple["Job", ...] = ()  # what it reads: when that changes, so does this
+    after: tuple["Job", ...] = ()  # what only has to be done before
+
+    @property
+    def title(self) -> str:
+        """What the job is, the same for every seed: "train finetuned", "05_layerwise_unlearning"."""
+        return f"train {self.kind}" if self.kind else self.notebook
+
+    @property
+    def name(self) -> str:
+        """Unique among the jobs of one profile, and fit for a file name."""
+        return self.title.replace(" ", "-") + "-seeds" * bool(self.seeds) + "".join(f"-{seed}" for seed in self.seeds)
+
+    def __str__(self) -> str:
+        many = "s" if len(self.seeds) > 1 else ""
+        return self.title + (f", seed{many} {' '.join(map(str, self.seeds))}" if self.seeds else "")
+
+    @property
+    def folder(self) -> Path:
+        """Where a notebook's results go; a notebook that takes no seeds has the folder of the profile's own seeds."""
+        return paths.run_folder(self.profile, self.seeds or profiles.load(self.profile).seeds)
+
+    @property
+    def executed(self) -> Path:
+        """The executed copy of the notebook."""
+        return self.folder / "notebooks" / f"{self.notebook}.ipynb"
+
+    @property
+    def log(self) -> Path:
+        return paths.runs() / self.profile / "logs" / f"{self.name}.log"
+
+    @property
+    def status(self) -> Path:
+        """Where the job says how far it is."""
+        return paths.runs() / self.profile / "status" / f"{self.name}.json"
+
+    @property
+    def stamp(self) -> Path:
+        """The file that says the job is done with what it depends on now."""
+        return stamps_folder(self.profile, bool(self.kind)) / f"{self.name}@{self.fingerprint()}.json"
+
+    def stamps(self) -> list[Path]:
+        """Return every stamp of this job, also of what it depended on earlier."""
+        return sorted(stamps_folder(self.profile, bool(self.kind)).glob(f"{self.name}@*.json"))
+
+    def values(self) -> dict:
+        """Return the parameters that the notebook is given: those of `profile` and `seeds` that it declares."""
+        known = parameters.read(self.source)
+        values = {"profile": self.profile, "seeds": list(self.seeds)}
+        return {name: value for name, value in values.items() if name in known}
+
+    @property
+    def source(self) -> Path:
+        return paths.NOTEBOOKS / f"{self.notebook}.ipynb"
+
+    def results(self) -> list[Path]:
+        """Return the tables and figures that the notebook has written: those that carry its number."""
+        number = self.notebook[:2]
+        return sorted(path for name in ("results", "figures") for path in (self.folder / name).glob(f"{number}_*"))
+
+    @functools.cache  # noqa: B019 - the few jobs of a run; forget() empties it
+    def fingerprint(self) -> str:
+        """Return the fingerprint of all that the job depends on. Raises UserError for code that Python cannot read."""
+        try:
+            if self.kind:
+                return fingerprint.combine({"training": _jobs().fingerprint(self.profile, self.kind, self.seeds[0])})
+            return fingerprint.combine(
+                {
+                    "notebook": fingerprint.notebook(self.source),
+                    "values": self.values(),
+                    "profile": dataclasses.asdict(profiles.load(self.profile)),
+                    "code": fingerprint.code(*fingerprint.notebook_modules(self.source)),
+                    "data": _data(),
+                    "needs": [need.fingerprint() for need in self.needs],
+                }
+            )
+        except SyntaxError as error:
+            raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+
+    def is_done(self) -> bool:
+        """Tell whether the job is up to date, and all that it wrote is still there."""
+        try:
+            written = json.loads(self.stamp.read_text())["written"]
+        except (OSError, ValueError, KeyError):
+            return False
+        return all((paths.runs() / name).exists() for name in written)
+
+
+def stamps_folder(profile: str, training: bool) -> Path:
+    """Return where stamps lie; those of trainings in the cache, so that they are deleted with the cached models."""
+    return paths.runs() / profile / ("cache/done" if training else "done")
+
+
+def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[str, Job]:
+    """Return the jobs of a run by name, each after those it waits for.
+
+    A notebook that takes `seeds` is run for every seed and then once over all of them; one that takes none, once.
+    Before it comes what it reads, by unlearnlib.jobs.NEEDS: trainings by kind, other notebooks by number; a notebook
+    that is not named there reads every training of its seeds. With `only`: these notebooks, and what they read.
+    Raises UserError for a notebook whose parameters cannot take the profile or the seeds.
+    """
+    jobs: dict[str, Job] = {}
+
+    def add(job: Job) -> None:
+        for earlier in (*job.needs, *job.after):
+            add(earlier)
+        jobs[job.name] = job
+
+    for source in commandline.notebooks():
+        if not only or source.stem in only:
+            add(_job(profile, tuple(seeds), source.stem))
+    return jobs
+
+
+def from_config(config: dict) -> tuple[str, tuple[int, ...], dict[str, Job]]:
+    """Return (profile, seeds, jobs) for snakemake's --config: profile=small seeds=0-4 only=05, each may be missing."""
+    words = []
+    for name in ("profile", "seeds", "only"):
+        if config.get(name) not in (None, ""):
+            words += [f"--{name}", str(config[name])]
+    arguments = commandline.parse(words)
+    seeds = arguments.seeds or tuple(profiles.load(arguments.profile).seeds)
+    return arguments.profile, seeds, plan(arguments.profile, seeds, arguments.only)
+
+
+def forget() -> None:
+    """Forget what was read of the files so far: what comes next is of the files as they are then."""
+    Job.fingerprint.cache_clear()
+    _job.cache_clear()
+    _data.cache_clear()
+
+
+@functools.cache
+def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
+    """Return the job that runs a notebook over these seeds, with all that it waits for."""
+    source = paths.NOTEBOOKS / f"{notebook}.ipynb"
+    takes_seeds = "seeds" in parameters.read(source)
+    needs: list[Job] = []
+    for name in _needs(notebook, takes_seeds):
+        if name.isdigit():
+            needs.append(_job(profile, seeds, _by_number(name)))
+        else:
+            needs += [Job(profile, (seed,), kind=name) for seed in seeds]
+    after = [_job(profile, (seed,), notebook) for seed in seeds] if takes_seeds and len(seeds) > 1 else []
+    job = Job(profile, seeds if takes_seeds else (), notebook=notebook, needs=tuple(needs), after=tuple(after))
+    parameters.check(source, job.values())
+    return job
+
+
+def _needs(notebook: str, takes_seeds: bool) -> tuple[str, ...]:
+    kinds = tuple(_jobs().KINDS) if takes_seeds else ()
+    return tuple(getattr(_jobs(), "NEEDS", {}).get(notebook[:2], kinds))
+
+
+def _by_number(number: str) -> str:
+    names = {source.stem[:2]: source.stem for source in commandline.notebooks()}
+    if number not in names:
+        raise UserError(f"unlearnlib.jobs.NEEDS names a notebook {number!r}: {nearest(number, names)}")
+    return names[number]
+
+
+def _jobs():
+    """Return the module of training jobs; imported late, so that a mistake in it is a line and not a traceback."""
+    from unlearnlib import jobs
+
+    return jobs
+
+
+@functools.cache
+def _data() -> str:
+    """Return a fingerprint of the data; texts about it and the programs that made it do not count."""
+    skipped = {".md", ".py", ".pyc"}
+    files = sorted(path for path in paths.DATA.rglob("*") if path.is_file() and path.suffix not in skipped)
+    return fingerprint.combine({path.relative_to(paths.DATA).as_posix(): fingerprint.files(path) for path in files})
