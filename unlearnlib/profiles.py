@@ -1,5 +1,6 @@
 """Profiles: every number that fixes the scale of a run, in one flat YAML file each."""
 
+import math
 import typing
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -52,7 +53,13 @@ def load(name: str) -> Profile:
     path = paths.PROFILES / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"no profile {name!r}: {nearest(name, available())}")
-    return parse(yaml.safe_load(path.read_text()) or {}, path)
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())}); mend that line") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path.name}: expected one `key: value` a line; see profiles/small.yaml")
+    return parse(values, path)
 
 
 def parse(values: dict, path: Path) -> Profile:
@@ -69,14 +76,26 @@ def parse(values: dict, path: Path) -> Profile:
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             values = {**values, field.name: float(value)}
         elif not isinstance(value, wanted) or isinstance(value, bool):
-            raise UserError(f"{path.name}: {field.name} must be of type {wanted.__name__}, not {value!r}")
+            # To YAML 5e-5 is a word: a float needs its point.
+            hint = "; write it with a point, such as 5.0e-5" if wanted is float and isinstance(value, str) else ""
+            raise UserError(f"{path.name}: {field.name} must be of type {wanted.__name__}, not {value!r}{hint}")
     profile = Profile(**values)
     for key, value in asdict(profile).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{path.name}: {key} must be a finite number, but is {value}")
         if key in ("warmup_fraction", "weight_decay", "gradient_clip"):
             if value < 0:
                 raise UserError(f"{path.name}: {key} must not be negative, but is {value}")
         elif isinstance(value, int | float) and value <= 0:
             raise UserError(f"{path.name}: {key} must be above zero, but is {value}")
+    if profile.warmup_fraction > 1:
+        raise UserError(f"{path.name}: warmup_fraction must be at most 1, but is {profile.warmup_fraction}")
+    if profile.step_factor <= 1:
+        raise UserError(f"{path.name}: step_factor must be above 1, but is {profile.step_factor}")
+    if profile.smallest_step > profile.largest_step:
+        raise UserError(f"{path.name}: smallest_step must not exceed largest_step ({profile.largest_step})")
+    if profile.name != path.stem:
+        raise UserError(f"{path.name}: name must be that of the file, {path.stem!r}, but is {profile.name!r}")
     if not profile.seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in profile.seeds):
         raise UserError(f"{path.name}: seeds must be a list of integers, such as [0, 1, 2]")
     return profile
