@@ -16,7 +16,10 @@ def questions():
     def draw(length):
         return tuple(torch.randint(1, 97, (length,), generator=generator).tolist())
 
-    return [Question((0, *draw(3 + row)), tuple(draw(1 + (row + column) % 3) for column in range(6)), draw(row)) for row in range(5)]
+    return [
+        Question((0, *draw(3 + row)), tuple(draw(1 + (row + column) % 3) for column in range(6)), draw(row))
+        for row in range(5)
+    ]
 
 
 def naive_log_p(model, prompt, answer) -> tuple[float, bool]:

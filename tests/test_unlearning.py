@@ -130,7 +130,11 @@ def test_first_crossing_of_a_known_curve_is_found_to_the_tolerance():
         return 1.0 / (1.0 + step)
 
     found = calibration.first_crossing(curve, 0.2, smallest=0.1, factor=1.7, largest=100.0, tolerance=0.01)
-    assert found.reached and found.step_size == pytest.approx(4.0, rel=0.02) and found.value == pytest.approx(0.2, rel=0.02)
+    assert (
+        found.reached
+        and found.step_size == pytest.approx(4.0, rel=0.02)
+        and found.value == pytest.approx(0.2, rel=0.02)
+    )
     assert len(calls) == len(set(calls)) == len(found.evaluated)
 
 

@@ -42,7 +42,9 @@ class Question:
         return self.prompt + self.answers[0] + self.tail
 
 
-def encode_question(tokenizer, text: str, prompt: str, answers: Sequence[str], max_tokens: int | None = None) -> Question:
+def encode_question(
+    tokenizer, text: str, prompt: str, answers: Sequence[str], max_tokens: int | None = None
+) -> Question:
     """Return the tokens of `text`, which is `prompt`, the first of `answers`, and a tail, and of the other answers.
 
     Raises UserError where the text does not begin so, or where its tokens do not fall apart at these places.
@@ -53,11 +55,15 @@ def encode_question(tokenizer, text: str, prompt: str, answers: Sequence[str], m
     tail = whole[len(start) + len(options[0]) :]
     question = Question(start, options, tail)
     if question.text != whole:
-        raise UserError(f"the prompt and the answer {answers[0]!r} are not whole words of {text[:60]!r}: mend the record")
+        raise UserError(
+            f"the prompt and the answer {answers[0]!r} are not whole words of {text[:60]!r}: mend the record"
+        )
     return question
 
 
-def pad(sequences: Sequence[Sequence[int]], width: int | None = None, fill: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(
+    sequences: Sequence[Sequence[int]], width: int | None = None, fill: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (tokens, lengths): int64 [n, width] padded on the right with `fill`, and int64 [n].
 
     `width` defaults to the longest sequence; a longer sequence is a ValueError.
@@ -84,9 +90,7 @@ def label_weights(lengths: torch.Tensor, width: int, dtype: torch.dtype = torch.
 
 def token_losses(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Return float [n, width - 1]: -log p of every next token (natural logarithm), padding included."""
-    return torch.nn.functional.cross_entropy(
-        logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none"
-    )
+    return torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
 
 
 def text_losses(model, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

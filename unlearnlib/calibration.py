@@ -33,13 +33,15 @@ def first_crossing(
 ) -> Calibration:
     """Return the smallest step size at which `measure(step)` falls to `target`.
 
-    The curve need not be monotone, so the search walks up from `smallest` by `factor` until the value is at or below the
-    target, and then closes in between the last two steps (Brent's method on the logarithm of the step, to the relative
+    The curve need not be monotone, so the search walks up from `smallest` by `factor` until the value is at or below
+    the target, and then closes in between the last two steps (Brent's method on the logarithm of the step, to the relative
     precision `tolerance`). A dip narrower than `factor` can be stepped over. A target that is not crossed up to
     `largest` is unreachable, which is a result and no error. UserError for a search range that makes no sense.
     """
     if not (0 < smallest <= largest and factor > 1):
-        raise UserError(f"no steps to search: smallest {smallest}, largest {largest}, factor {factor} (must be above 1)")
+        raise UserError(
+            f"no steps to search: smallest {smallest}, largest {largest}, factor {factor} (must be above 1)"
+        )
     evaluated: dict[float, float] = {}
 
     def at(step: float) -> float:

@@ -19,7 +19,7 @@ from unlearnlib.metrics import choice_probability, rouge
 
 @dataclass(frozen=True)
 class Examples:
-    """A set of examples as tokens: their names, their texts, and their multiple-choice questions (none in `general`)."""
+    """A set of examples as tokens: names, texts, and multiple-choice questions (none in `general`)."""
 
     names: tuple[str, ...]
     texts: tuple[tuple[int, ...], ...]
@@ -34,8 +34,8 @@ class Examples:
 def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
     """Return the sets forget, paraphrase, heldout, retain, never_seen and general of a split, as tokens.
 
-    `paraphrase` holds the three paraphrases of each forget point, named `<id>#<number>`. General passages, which are only
-    scored, are cut at 128 tokens.
+    `paraphrase` holds the three paraphrases of each forget point, named `<id>#<number>`. General passages, which
+    are only scored, are cut at 128 tokens.
     """
 
     def question(record: Record, number: int | None = None) -> Question:
@@ -50,7 +50,8 @@ def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
     }
     numbered = [(record, number) for record in split.forget for number in range(len(record.paraphrases))]
     sets["paraphrase"] = Examples.asked(
-        [f"{record.id}#{number}" for record, number in numbered], [question(record, number) for record, number in numbered]
+        [f"{record.id}#{number}" for record, number in numbered],
+        [question(record, number) for record, number in numbered],
     )
     sets["general"] = Examples(
         tuple(passage.id for passage in split.general),
@@ -106,7 +107,11 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64) -> Answers:
     """Score questions that all have the same number of answers; see Answers."""
     where = next(model.parameters()).device
     counts = len(questions[0].answers)
-    totals, hits, text_nll = np.zeros((len(questions), counts)), np.zeros(len(questions), bool), np.zeros(len(questions))
+    totals, hits, text_nll = (
+        np.zeros((len(questions), counts)),
+        np.zeros(len(questions), bool),
+        np.zeros(len(questions)),
+    )
 
     def width(question: Question) -> int:
         return len(question.prompt) + sum(map(len, _branches(question)))
@@ -154,7 +159,7 @@ def text_nll(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.
 
 
 def answer_probability(model, examples: Examples, batch_size: int = 64) -> float:
-    """Return the mean multiple-choice answer probability of a set (1 knows, 1/6 is chance): what calibration watches."""
+    """Return the mean multiple-choice answer probability of a set (1/6 is chance): what calibration watches."""
     return float(choice_probability(ask(model, examples.questions, batch_size).log_probabilities).mean())
 
 
@@ -213,9 +218,7 @@ def generations(model, tokenizer, sets: dict[str, Examples], batch_size: int = 6
         for first in range(0, len(examples.names), batch_size):
             chunk = slice(first, first + batch_size)
             prompts = [question.prompt for question in examples.questions[chunk]]
-            references = [
-                text[len(prompt) :] for text, prompt in zip(examples.texts[chunk], prompts, strict=True)
-            ]
+            references = [text[len(prompt) :] for text, prompt in zip(examples.texts[chunk], prompts, strict=True)]
             written = greedy_continuations(model, prompts, [len(reference) for reference in references])
             for example, prompt, reference, tokens in zip(
                 examples.names[chunk], prompts, references, written, strict=True
@@ -233,7 +236,7 @@ def generations(model, tokenizer, sets: dict[str, Examples], batch_size: int = 6
 
 
 def rouge_rows(written: pd.DataFrame) -> pd.DataFrame:
-    """Return tidy rows (set, example, metric, value) with ROUGE-1/2/L precision, recall and F1 (1 is a perfect match)."""
+    """Return tidy rows (set, example, metric, value) with ROUGE-1/2/L precision, recall and F1 (1 is best)."""
     scores = rouge(written["generation"].tolist(), written["reference"].tolist())
     wide = pd.concat([written[["set", "example"]].reset_index(drop=True), scores.reset_index(drop=True)], axis=1)
     return wide.melt(id_vars=["set", "example"], var_name="metric", value_name="value")

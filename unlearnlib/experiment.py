@@ -12,8 +12,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from unlearnlib import cache, calibration, data, evaluation, fingerprint, gradients, jobs, models, paths, profiles
-from unlearnlib import training, unlearning
+from unlearnlib import (
+    cache,
+    calibration,
+    data,
+    evaluation,
+    fingerprint,
+    gradients,
+    jobs,
+    models,
+    paths,
+    profiles,
+    training,
+    unlearning,
+)
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.results import means, tidy
 
@@ -22,7 +34,7 @@ FRONTIER_SETS = ("forget", "retain")
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to unlearn: a method, the layers it may change, its options, and the name it has in tables and figures."""
+    """One way to unlearn: a method, the layers it may change, its options, and its name in tables and figures."""
 
     name: str
     method: str = "recorded"
@@ -147,9 +159,13 @@ class Experiment:
 
     def references(self) -> pd.DataFrame:
         """Return the evaluation of the models base, finetuned and retrained (column method), on every set."""
-        return self.table("references", {}, lambda: pd.concat(
-            [tidy(self.evaluate(self.model(name)), method=name) for name in ("base", "finetuned", "retrained")]
-        ))
+        return self.table(
+            "references",
+            {},
+            lambda: pd.concat(
+                [tidy(self.evaluate(self.model(name)), method=name) for name in ("base", "finetuned", "retrained")]
+            ),
+        )
 
     def target(self) -> float:
         """Return the target of equal forgetting: the never-seen people's answer probability in the fine-tuned model."""
@@ -217,30 +233,35 @@ class Experiment:
         found = self.calibrated(variant)
         below = self.profile.frontier_points // 2
         above = self.profile.frontier_points - below - 1
-        steps = found.step_size * np.concatenate(
-            [np.linspace(0, 1, below + 2)[1:], np.geomspace(1, 3, above + 1)[1:]]
-        )
-        frames = [means(self.at_step(variant, float(step), FRONTIER_SETS)).assign(step=i + 1) for i, step in enumerate(steps)]
+        steps = found.step_size * np.concatenate([np.linspace(0, 1, below + 2)[1:], np.geomspace(1, 3, above + 1)[1:]])
+        frames = [
+            means(self.at_step(variant, float(step), FRONTIER_SETS)).assign(step=i + 1) for i, step in enumerate(steps)
+        ]
         start = self.references().query("method == 'finetuned' and set in @FRONTIER_SETS")
         frames.insert(0, self._named(means(start), variant, 0.0).assign(step=0))
         return tidy(pd.concat(frames, ignore_index=True), calibrated=found.step_size, reached=found.reached)
 
-    def generations(self, variant: Variant | str, sets: Iterable[str] = ("forget", "retain")) -> pd.DataFrame:
-        """Return greedy continuations (set, example, prompt, reference, generation) of a model or of a variant at equal
-        forgetting."""
-        sets = list(sets)
+    def generations(
+        self, variant: Variant | str, sets: Iterable[str] = ("forget", "retain"), step_size: float | None = None
+    ) -> pd.DataFrame:
+        """Return greedy continuations (set, example, prompt, reference, generation), each as long as its reference.
+
+        `variant` is a model's name (base, finetuned, retrained), or a Variant with the `step_size` to take.
+        """
+        chosen, named = list(sets), isinstance(variant, str)
 
         def compute() -> pd.DataFrame:
-            chosen = {name: self.sets[name] for name in sets}
-            if isinstance(variant, str):
-                return evaluation.generations(self.model(variant), self.tokenizer, chosen)
-            change = variant.path(self.task)(self.calibrated(variant).step_size)
-            with unlearning.applied(self.finetuned, change) as model:
-                return evaluation.generations(model, self.tokenizer, chosen)
+            examples = {name: self.sets[name] for name in chosen}
+            if named:
+                return evaluation.generations(self.model(variant), self.tokenizer, examples)
+            with unlearning.applied(self.finetuned, variant.path(self.task)(step_size)) as model:
+                return evaluation.generations(model, self.tokenizer, examples)
 
-        name = variant if isinstance(variant, str) else variant.name
-        key = {"model": variant} if isinstance(variant, str) else self._key(variant, search=self._search())
-        return tidy(self.table("generations", {**key, "sets": sets}, compute), method=name)
+        if not named and step_size is None:
+            raise UserError("which step? give step_size, for example that of calibrated(variant)")
+        key = {"model": variant} if named else self._key(variant, step_size=step_size)
+        table = self.table("generations", {**key, "sets": chosen}, compute)
+        return tidy(table, method=variant) if named else self._named(table, variant, step_size)
 
     def _named(self, table: pd.DataFrame, variant: Variant, step_size: float) -> pd.DataFrame:
         return tidy(table, method=variant.name, layers=variant.layers, step_size=step_size)

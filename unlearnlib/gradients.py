@@ -185,7 +185,9 @@ def batch_sum(model, captured: Captured, weights: torch.Tensor) -> Gradient:
     return result
 
 
-def _capture_at(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None) -> tuple[Captured, torch.Tensor]:
+def _capture_at(
+    model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None
+) -> tuple[Captured, torch.Tensor]:
     """Return what one batch's own losses give at the model's present parameters, without any weight gradient."""
     where = next(model.parameters()).device
     tokens, lengths = batches.pad(sequences)
@@ -389,9 +391,9 @@ __all__ = [
     "factors",
     "norm",
     "parts_of",
-    "plus",
     "per_example_factors",
     "per_example_gradients",
+    "plus",
     "select",
     "sum_gradient",
 ]

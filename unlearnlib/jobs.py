@@ -67,7 +67,7 @@ def fingerprint(profile_name: str, kind: str, seed: int) -> str:
 def train(profile: profiles.Profile, kind: str, seed: int) -> Path:
     """Return the folder of a trained model (see unlearnlib.training.save), training it if the cache lacks it.
 
-    A fine-tuned model's folder also holds the recorded gradients of the forget set. Raises UserError for an unknown kind.
+    A fine-tuned model's folder also holds the recorded gradients of the forget set. UserError for an unknown kind.
     """
     if kind not in KINDS:
         raise UserError(f"no kind of model {kind!r}: {nearest(kind, KINDS)}")

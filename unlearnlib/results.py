@@ -16,13 +16,15 @@ COLUMNS = ["profile", "seed", "method", "layers", "step_size", "step", "set", "e
 
 
 def tidy(table: pd.DataFrame, **constant) -> pd.DataFrame:
-    """Return `table` with the tidy columns (see COLUMNS) first; `constant` fills columns that are the same in each row."""
+    """Return `table` with the tidy columns (see COLUMNS) first; `constant` fills columns that are the same throughout."""
     table = table.assign(**constant)
     known = [column for column in COLUMNS if column in table.columns]
     return table[known + [column for column in table.columns if column not in known]]
 
 
-def means(table: pd.DataFrame, by: Sequence[str] = ("profile", "seed", "method", "layers", "step_size", "set", "metric")):
+def means(
+    table: pd.DataFrame, by: Sequence[str] = ("profile", "seed", "method", "layers", "step_size", "set", "metric")
+):
     """Return the mean over examples of every metric, one row per combination of `by` (those that the table has).
 
     `text_nll` is averaged weighted by tokens as well, as the metric `perplexity` (exp of total NLL over total tokens).
@@ -76,7 +78,12 @@ def provenance() -> dict[str, str]:
         ["git", "describe", "--always", "--dirty"], cwd=paths.ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     packages = {name: version(name) for name in ("torch", "transformers", "datasets", "papermill", "snakemake")}
-    return {"commit": commit or "unknown", "python": platform.python_version(), **packages, "machine": platform.machine()}
+    return {
+        "commit": commit or "unknown",
+        "python": platform.python_version(),
+        **packages,
+        "machine": platform.machine(),
+    }
 
 
 def write_provenance(profile, seeds: Sequence[int]) -> Path:

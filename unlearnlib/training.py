@@ -112,9 +112,7 @@ def fine_tune(
     if missing:
         raise UserError(f"no text for {missing[0]!r}, which the schedule names: give it, or put it in `removed`")
     where = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
     rows = []
     model.eval()  # every dropout is zero; eval mode says that no layer behaves differently in training
     for step in tqdm(steps, desc=progress, disable=progress is None, unit="step", leave=False):

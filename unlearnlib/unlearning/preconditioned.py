@@ -12,8 +12,8 @@ def preconditioned_ascent(
 ) -> Path:
     """Return the path along the recorded gradient divided by the root of the optimizer's second moments.
 
-    AdamW's update is not the gradient but the gradient over this root, entry by entry: the recorded gradient undoes what
-    gradient descent would have done, this one what the optimizer did.
+    AdamW's update is not the gradient but the gradient over this root, entry by entry: the recorded gradient
+    undoes what gradient descent would have done, this one what the optimizer did.
     """
     direction = recorded_direction(task, layers, epochs)
     missing = sorted(set(direction) - set(task.second_moments))

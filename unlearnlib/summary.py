@@ -1,0 +1,113 @@
+"""The results table of the README, made from the committed tables and from nothing else.
+
+`python -m unlearnlib.summary` writes it between its two marks in README.md; `--check` only says whether it is right.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from unlearnlib import paths
+from unlearnlib.errors import UserError
+from unlearnlib.statistics import over_seeds
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+NAMES = {
+    ("finetuned", ""): "fine-tuned, nothing forgotten",
+    ("retrained", ""): "**retrained without Dave (the reference)**",
+    ("first epoch", "all"): "first-epoch gradients, whole model",
+    ("all epochs", "all"): "all-epochs gradients, whole model",
+    ("last epoch", "all"): "last-epoch gradients, whole model",
+    ("first epoch", "embedding"): "first-epoch gradients, embedding alone",
+    ("first epoch", "h.10+h.11"): "first-epoch gradients, blocks 11 and 12",
+    ("preconditioned", "all"): "first-epoch gradients, preconditioned",
+    ("live", "all"): "control: live gradient ascent",
+    ("random", "all"): "control: random direction",
+}
+COLUMNS = [
+    ("forget", "answer_probability", "Dave: answer probability"),
+    ("forget", "cloze_hit", "Dave: cloze hits"),
+    ("paraphrase", "answer_probability", "in other words"),
+    ("retain", "answer_probability", "neighbours: answer probability"),
+    ("general", "perplexity", "general text: perplexity"),
+]
+
+
+def results_table(folder: Path) -> str:
+    """Return the table in markdown: mean and 95% interval over seeds at equal forgetting, from `folder`."""
+    frames = []
+    for name in ("04_equal_forgetting", "05_layers"):
+        path = folder / f"{name}.csv"
+        if not path.is_file():
+            raise UserError(f"no {path}: run ./run_all.sh --publish first")
+        frames.append(
+            pd.read_csv(path).assign(layers=lambda table: table.get("layers", pd.Series(dtype=str)).fillna(""))
+        )
+    table = pd.concat(frames).drop_duplicates(["seed", "method", "layers", "set", "metric"])
+    # A perplexity spans orders of magnitude: its logarithm is what is averaged.
+    logged = table["metric"] == "perplexity"
+    table.loc[logged, "value"] = np.log(table.loc[logged, "value"])
+    summary = over_seeds(table, by=["method", "layers", "set", "metric"]).set_index(
+        ["method", "layers", "set", "metric"]
+    )
+    reached = pd.read_csv(folder / "05_layers.csv").groupby(["method", "layers"])["reached"].mean()
+    lines = [
+        "| model | step norm | " + " | ".join(title for _, _, title in COLUMNS) + " |",
+        "|---|---|" + "---|" * len(COLUMNS),
+    ]
+    for (method, layers), title in NAMES.items():
+        rows = table[(table["method"] == method) & (table["layers"] == layers)]
+        if rows.empty:
+            continue
+        steps = rows.groupby("seed")["step_size"].first().dropna()
+        step = f"{steps.mean():.2f}" if len(steps) else ""
+        cells = [
+            _cell(summary.loc[(method, layers, *column[:2])], column[1] == "perplexity")
+            if (method, layers, *column[:2]) in summary.index
+            else ""
+            for column in COLUMNS
+        ]
+        share = reached.get((method, layers), 1.0)
+        mark = "" if share == 1.0 else f" (target reached in {share:.0%} of seeds)"
+        lines.append(f"| {title}{mark} | {step} | " + " | ".join(cells) + " |")
+    seeds = table["seed"].nunique()
+    profile = table["profile"].iloc[0]
+    lines += ["", f"Profile `{profile}`, {seeds} seeds: mean ± half the 95% interval over seeds, at equal forgetting."]
+    return "\n".join(lines)
+
+
+def _cell(row: pd.Series, logarithm: bool) -> str:
+    if logarithm:
+        return f"{np.exp(row['mean']):.1f} ({np.exp(row['low']):.1f} to {np.exp(row['high']):.1f})"
+    half = row["high"] - row["mean"]
+    return f"{row['mean']:.2f}" + (f" ± {half:.2f}" if np.isfinite(half) else "")
+
+
+def readme_with_table(text: str, table: str) -> str:
+    """Return the README's `text` with `table` between its marks; UserError where the marks are missing."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise UserError(f"README.md needs the marks {BEGIN} and {END}, once each, around its results table")
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + "\n" + table + "\n" + END + rest.split(END)[1]
+
+
+def main(words: list[str]) -> int:
+    """Write the README's table, or with --check return 1 where it does not equal the committed tables."""
+    path = paths.ROOT / "README.md"
+    try:
+        text = path.read_text()
+        new = readme_with_table(text, results_table(paths.ROOT / "results"))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if "--check" in words:
+        print("README.md: the results table is right" if new == text else "README.md: the results table is out of date")
+        return int(new != text)
+    path.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
