@@ -380,7 +380,7 @@ def collateral(
                 _points(axes, [place], _changes(mine, start, ratio), look(name), filled=bool(_reached(mine).all()))
         axes.set_title(look(chosen_set).label)
         axes.set_xlabel(f"{kind} of the\n{_metric(metric)}")
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(3))
         axes.margins(x=0.12)
     first = np.atleast_1d(axes_row)[0]
     first.set_yticks(range(len(names)), [look(name).label for name in names])
