@@ -11,7 +11,7 @@ from unlearnlib.paths import ROOT
 
 # Stands for the training jobs: writes what a notebook reads, and leaves a trace.
 JOBS = """
-import sys
+import os, sys
 from unlearnlib import cache, paths
 from unlearnlib import fingerprint as of
 
@@ -35,6 +35,8 @@ def trace(text):
         file.write(text + "\\n")
 
 if __name__ == "__main__":
+    if os.environ.get("TEST_FAIL_TRAINING") == sys.argv[5]:
+        raise ArithmeticError("it does not add up")
     words = dict(zip(sys.argv[2::2], sys.argv[3::2]))
     load(words["--profile"], words["--kind"], int(words["--seed"]))
 """

@@ -131,12 +131,16 @@ def test_a_stale_notebook_is_run_alone_and_leaves_no_old_results(project):
 
 def test_what_fails_is_named_and_kept_and_the_rest_goes_on(project):
     failed = project.root / "runs" / "smoke" / "seeds-1" / "notebooks" / "02_seeds.ipynb"
-    code, output = project.run("--force", "--seeds", "0,1,2", "--only", "02", TEST_FAIL="[1]", TEST_DIE="[2]")
+    breaks = {"TEST_FAIL": "[1]", "TEST_DIE": "[2]", "TEST_FAIL_TRAINING": "3"}
+    code, output = project.run("--force", "--seeds", "0-3", "--only", "02", **breaks)
     assert code == 1
-    assert row(output, "02_seeds") == (1, 0, 2, 1)
+    assert row(output, "02_seeds") == (1, 0, 2, 2)
+    assert row(output, "train finetuned") == (3, 0, 1, 0)
     assert "FAILED 02_seeds, seed 1: cell 3 of 6: ValueError: no such luck\n" in output
     assert "look in runs/smoke/seeds-1/notebooks/02_seeds.ipynb" in output
     assert "FAILED 02_seeds, seed 2: the kernel died in cell 4 of 6: probably out of memory" in output
+    assert "FAILED train finetuned, seed 3: ArithmeticError: it does not add up\n" in output
+    assert "look in runs/smoke/logs/train-finetuned-seeds-3.log" in output
     assert "no such luck" in failed.read_text()
     assert project.trace() == ["02 [0]", "02 [1]", "02 [2]", "train 2"]
     code, output = project.run("--seeds", "0,1,2", "--only", "02")
@@ -189,6 +193,19 @@ def test_ctrl_c_ends_everything_promptly_and_says_how_to_go_on(project):
     assert time.monotonic() - started < 10
     assert output.endswith("stopped; what is finished is kept: start ./run_all.sh again to go on from there\n")
     assert not [process for process in writers if process.is_running()]
+
+
+def test_the_same_graph_is_there_for_plain_snakemake(project):
+    edit("notebooks", "01_plain.ipynb", old="print('one')", new="print('1')")(project)
+    words = ["--dry-run", "--rerun-triggers", "mtime", "--config", "profile=smoke", "seeds=0-1"]
+    process = project.start(*words, module="snakemake")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, output
+    assert re.findall(r"^(?:local)?rule (\w+):|^    output: (\S+)@", output, flags=re.M)[:2] == [
+        ("notebook", ""),
+        ("", "runs/smoke/done/01_plain"),
+    ]
+    assert re.search(r"^total +2$", output, flags=re.M), "the stale notebook, and the rule that asks for everything"
 
 
 def test_parameters_are_checked_before_any_kernel_starts(project):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -176,6 +177,21 @@ def test_a_fitting_active_environment_is_used_and_another_is_not(checkout, tmp_p
     code, output = run_all(checkout, "test", VIRTUAL_ENV=str(empty), PYTHONPATH=str(tmp_path))
     assert code == 1
     assert f"the active environment {empty} does not do (packaging): using .venv" in output
+
+
+def test_the_set_up_waits_for_what_a_killed_one_is_still_installing(checkout):
+    """The command that a killed set-up leaves behind holds the lock until it has ended."""
+    work = "import sys; sys.path.insert(0, 'tools'); import start\nwith start.only_one_process():\n    print('in')"
+    command = [sys.executable, "-u", "-c", f"{work}\n    start.attempt(['sleep', '3'], {{}})"]
+    first = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "in\n"
+    time.sleep(0.5)
+    first.kill()
+    started = time.monotonic()
+    second = subprocess.run([sys.executable, "-c", work], cwd=checkout, capture_output=True, text=True)
+    assert second.stdout == "in\n"
+    assert "waiting for another process that sets up .venv" in second.stderr
+    assert time.monotonic() - started > 1
 
 
 def test_an_interrupted_set_up_is_made_anew_and_says_what_it_lacks(checkout, tmp_path):

@@ -29,6 +29,8 @@ TORCH_INDEX = "https://download.pytorch.org/whl"
 # The steps, and roughly how many seconds each takes with a quick connection.
 STEPS = {"virtual environment": 5, "uv, the installer": 5, "torch": 40, "packages": 40, "check": 10}
 
+LOCKS: list[int] = []  # the lock on the set-up, while this process holds it
+
 
 class SetUpError(Exception):
     """The environment cannot be made; the message is one line that says why and what to do."""
@@ -227,8 +229,13 @@ def runs(python: str, environment: dict[str, str]) -> bool:
 
 
 def attempt(command: list[str], environment: dict[str, str]) -> bool:
+    """Run a command and tell whether it succeeded.
+
+    It holds the lock too: should this process be killed, the next one waits until the command has ended.
+    """
     with contextlib.suppress(OSError):
-        return subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr).returncode == 0
+        result = subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr, pass_fds=LOCKS)
+        return result.returncode == 0
     return False
 
 
@@ -263,8 +270,10 @@ def only_one_process() -> Iterator[None]:
         except BlockingIOError:
             say("waiting for another process that sets up .venv")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        LOCKS.append(descriptor)
         yield
     finally:
+        LOCKS.clear()
         os.close(descriptor)
 
 

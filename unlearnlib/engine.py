@@ -5,6 +5,7 @@ engine guards them: one engine at a time writes to a runs folder, what an earlie
 nothing outlives the engine.
 """
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -36,7 +37,7 @@ def main(words: Sequence[str]) -> int:
             print(preview(jobs.values(), arguments.force))
             return 0
         with _only_engine(paths.runs()):
-            complete = run(list(jobs.values()), arguments)
+            complete = run(list(jobs.values()), dataclasses.replace(arguments, seeds=seeds))
             if arguments.publish:
                 if not complete:
                     print("not published: the run is not complete", file=sys.stderr)
@@ -153,8 +154,7 @@ def _snakemake(arguments: commandline.Arguments, watch: Watch) -> tuple[int, Pat
     """Run snakemake over the jobs and follow it; return its exit code and its log."""
     log = paths.runs() / arguments.profile / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    config = [f"profile={arguments.profile}"]
-    config += [f"seeds={','.join(map(str, arguments.seeds))}"] if arguments.seeds else []
+    config = [f"profile={arguments.profile}", f"seeds={','.join(map(str, arguments.seeds))}"]
     config += [f"only={','.join(arguments.only)}"] if arguments.only else []
     command = [sys.executable, "-m", "unlearnlib.processes", "--snakefile", str(paths.ROOT / "Snakefile")]
     command += ["--cores", str(watch.cores), "--keep-going", "--scheduler", "greedy"]

@@ -144,7 +144,7 @@ def from_config(config: dict) -> tuple[str, tuple[int, ...], dict[str, Job]]:
         if config.get(name) not in (None, ""):
             words += [f"--{name}", str(config[name])]
     arguments = commandline.parse(words)
-    seeds = arguments.seeds or tuple(profiles.load(arguments.profile).seeds)
+    seeds = arguments.seeds or tuple(sorted(profiles.load(arguments.profile).seeds))
     return arguments.profile, seeds, plan(arguments.profile, seeds, arguments.only)
 
 
