@@ -13,9 +13,8 @@ from unlearnlib import plan
 
 workdir: workflow.basedir
 
-PROFILE, SEEDS, JOBS = plan.from_config(config)
+PROFILE, JOBS = plan.from_config(config)
 WORK = f"exec {shlex.quote(sys.executable)} -m unlearnlib.worker"
-SETTINGS = f"--profile {PROFILE} --seeds {','.join(map(str, SEEDS))}"
 
 
 def short(path):
@@ -49,7 +48,7 @@ rule train:
         mem_mb=4000,
         runtime=240,
     shell:
-        "{WORK} {wildcards.job:q} {output:q} {SETTINGS}"
+        "{WORK} {output:q} --profile {PROFILE} --earlier {input:q}"
 
 
 rule notebook:
@@ -62,4 +61,4 @@ rule notebook:
         mem_mb=4000,
         runtime=240,
     shell:
-        "{WORK} {wildcards.job:q} {output:q} {SETTINGS}"
+        "{WORK} {output:q} --profile {PROFILE} --earlier {input:q}"

@@ -11,7 +11,7 @@ from unlearnlib.paths import ROOT
 
 # Stands for the training jobs: writes what a notebook reads, and leaves a trace.
 JOBS = """
-import os, sys
+import os
 from unlearnlib import cache, paths
 from unlearnlib import fingerprint as of
 
@@ -34,11 +34,11 @@ def trace(text):
     with open(paths.ROOT / "trace.txt", "a") as file:
         file.write(text + "\\n")
 
-if __name__ == "__main__":
-    if os.environ.get("TEST_FAIL_TRAINING") == sys.argv[5]:
+def main(words):
+    if os.environ.get("TEST_FAIL_TRAINING") == words[4]:
         raise ArithmeticError("it does not add up")
-    words = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-    load(words["--profile"], words["--kind"], int(words["--seed"]))
+    named = dict(zip(words[1::2], words[2::2]))
+    load(named["--profile"], named["--kind"], int(named["--seed"]))
 """
 
 NOTEBOOKS = {

@@ -11,13 +11,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
-import pandas as pd
-import pyarrow as pa
 
 from unlearnlib import fingerprint
+
+if TYPE_CHECKING:  # pandas takes half a second to import, which who only needs folders need not wait for
+    import pandas as pd
 
 PATIENCE = 3.0  # seconds of silent waiting for a lock
 
@@ -47,11 +48,13 @@ def folder(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Pat
     return final
 
 
-def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
     """Return the table `<root>/<name>-<fingerprint of key>.parquet`, calling `compute()` if missing or unreadable.
 
     The table is always the one read back from the file, so that the first call and every later one return the same.
     """
+    import pandas as pd
+
     path = Path(root) / f"{name}-{fingerprint.combine(key)}.parquet"
     found = _read(path)
     if found is not None:
@@ -72,7 +75,10 @@ def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], p
         return pd.read_parquet(path)
 
 
-def _read(path: Path) -> pd.DataFrame | None:
+def _read(path: Path) -> "pd.DataFrame | None":
+    import pandas as pd
+    import pyarrow as pa
+
     if not path.exists():
         return None
     try:

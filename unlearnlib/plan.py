@@ -7,6 +7,7 @@ result is stale exactly when its stamp is not there: a changed output, a touched
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ class Job:
     notebook: str = ""
     needs: tuple["Job", ...] = ()  # what it reads: when that changes, so does this
     after: tuple["Job", ...] = ()  # what only has to be done before
+    known: str = ""  # the fingerprint, where it is not to be computed
 
     @property
     def title(self) -> str:
@@ -86,6 +88,8 @@ class Job:
     @functools.cache  # noqa: B019 - the few jobs of a run; forget() empties it
     def fingerprint(self) -> str:
         """Return the fingerprint of all that the job depends on. Raises UserError for code that Python cannot read."""
+        if self.known:
+            return self.known
         try:
             if self.kind:
                 return fingerprint.combine({"training": _jobs().fingerprint(self.profile, self.kind, self.seeds[0])})
@@ -137,15 +141,23 @@ def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[s
     return jobs
 
 
-def from_config(config: dict) -> tuple[str, tuple[int, ...], dict[str, Job]]:
-    """Return (profile, seeds, jobs) for snakemake's --config: profile=small seeds=0-4 only=05, each may be missing."""
+def from_stamp(profile: str, stamp: Path) -> Job:
+    """Return the job that leaves this stamp, with the fingerprint in its name, but without what it waits for."""
+    match = re.fullmatch(r"(train-)?(.+?)(?:-seeds-([\d-]+))?@([0-9a-f]+)\.json", stamp.name)
+    training, title, seeds, known = match.groups()
+    numbers = tuple(int(seed) for seed in seeds.split("-")) if seeds else ()
+    return Job(profile, numbers, **{"kind" if training else "notebook": title}, known=known)
+
+
+def from_config(config: dict) -> tuple[str, dict[str, Job]]:
+    """Return (profile, jobs) for snakemake's --config: profile=small seeds=0-4 only=05, each may be missing."""
     words = []
     for name in ("profile", "seeds", "only"):
         if config.get(name) not in (None, ""):
             words += [f"--{name}", str(config[name])]
     arguments = commandline.parse(words)
     seeds = arguments.seeds or tuple(sorted(profiles.load(arguments.profile).seeds))
-    return arguments.profile, seeds, plan(arguments.profile, seeds, arguments.only)
+    return arguments.profile, plan(arguments.profile, seeds, arguments.only)
 
 
 def forget() -> None:

@@ -153,7 +153,7 @@ def _texts(value: Any) -> Iterable[str]:
 
 
 def _check_names_no_folder(text: str, where: str) -> None:
-    for folder in {str(paths.ROOT), str(paths.runs()), str(Path.home()), sys.prefix, tempfile.gettempdir()}:
+    for folder in map(str, (paths.ROOT, paths.runs(), sys.prefix, Path.home(), tempfile.gettempdir())):
         if len(folder) > 1 and re.search(r"(?<![\w.])" + re.escape(folder) + r"(?![\w-])", text):
             raise PublishError(f"an output in {where} names {folder}, a folder of this machine")
 

@@ -4,15 +4,15 @@ What the job prints goes to its log; how far it is, and why it failed, to its st
 """
 
 import argparse
+import dataclasses
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlearnlib import commandline, execute, paths, plan, processes, profiles
+from unlearnlib import execute, paths, plan, processes, profiles
 from unlearnlib.errors import UserError
 
 ENVIRONMENT = {
@@ -83,11 +83,9 @@ def write(path: Path, content: dict) -> None:
 
 
 def _train(job: plan.Job) -> None:
-    command = [sys.executable, "-m", "unlearnlib.jobs", "train", "--profile", job.profile]
-    command += ["--seed", str(job.seeds[0]), "--kind", job.kind]
-    code = subprocess.run(command, cwd=paths.ROOT).returncode
-    if code == -9:
-        raise JobError(f"it was killed: {execute.OUT_OF_MEMORY}")
+    from unlearnlib import jobs
+
+    code = jobs.main(["train", "--profile", job.profile, "--seed", str(job.seeds[0]), "--kind", job.kind])
     if code:
         lines = [line for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
         raise JobError(lines[-1].strip() if lines else f"it ended with code {code}")
@@ -102,12 +100,15 @@ def _check_unchanged(job: plan.Job, stamp: Path, when: str) -> None:
 def main(words: Sequence[str]) -> int:
     processes.end_with_parent()
     parser = argparse.ArgumentParser(prog="python -m unlearnlib.worker", description=__doc__)
-    parser.add_argument("name")
-    parser.add_argument("stamp", type=Path)
+    parser.add_argument("stamp", type=Path, help="what the job is to leave; it names the job")
     parser.add_argument("--profile", required=True)
-    parser.add_argument("--seeds", required=True, help="those of the whole run")
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="the stamps of the jobs it waited for")
     options = parser.parse_args(words)
-    job = plan.plan(options.profile, commandline.parse_seeds(options.seeds))[options.name]
+    earlier = [plan.from_stamp(options.profile, stamp) for stamp in options.earlier]
+    job = plan.from_stamp(options.profile, options.stamp)
+    # Its own fingerprint is computed anew, to see that it still holds; what it reads was done under the one it carries.
+    needs = tuple(other for other in earlier if other.kind or other.notebook != job.notebook)
+    job = dataclasses.replace(job, known="", needs=needs)
     job.log.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for stream in (1, 2):
