@@ -1,5 +1,6 @@
 """The methods: direction, length, what they leave untouched, and what they refuse."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -136,6 +137,19 @@ def test_first_crossing_of_a_known_curve_is_found_to_the_tolerance():
         and found.value == pytest.approx(0.2, rel=0.02)
     )
     assert len(calls) == len(set(calls)) == len(found.evaluated)
+
+
+def test_the_target_is_where_a_mean_of_ignorant_answers_rarely_lies_above():
+    generator = np.random.default_rng(0)
+    above = []
+    for _ in range(2000):
+        never_seen, forget = generator.beta(0.5, 2.5, 60), generator.beta(0.5, 2.5, 40)
+        above.append(forget.mean() > calibration.never_seen_target(never_seen, 40))
+    # 2.5% by construction, were the answers normal; theirs are skewed, as real ones are.
+    assert 0.015 < np.mean(above) < 0.07
+    assert calibration.never_seen_target([0.1, 0.2], 1) > calibration.never_seen_target([0.1, 0.2], 40) > 0.15
+    with pytest.raises(UserError, match="never-seen"):
+        calibration.never_seen_target([0.1], 40)
 
 
 def test_first_crossing_takes_the_first_of_two_and_reports_the_unreachable():

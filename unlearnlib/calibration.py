@@ -1,12 +1,29 @@
 """Choosing the step size: the first at which a measured quantity falls to its target."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.optimize import brentq
+from scipy.stats import t
 
 from unlearnlib.errors import UserError
+
+
+def never_seen_target(never_seen: Sequence[float], points: int, confidence: float = 0.95) -> float:
+    """Return the answer probability down to which a forget set of `points` points has to fall to count as forgotten.
+
+    `never_seen` are the answer probabilities of questions about people that the model was never trained on. The target
+    is the upper end of the prediction interval for the mean of `points` more such questions: below it, the forget set
+    cannot be told from people the model has never seen. The bare mean of the never-seen is no fit target: it is itself
+    an estimate, and a model that knows nothing at all lies above it half of the time.
+    """
+    values = np.asarray(never_seen, float)
+    if len(values) < 2 or points < 1:
+        raise UserError("the never-seen level needs at least two questions about never-seen people, and one to forget")
+    spread = values.std(ddof=1) * np.sqrt(1 / len(values) + 1 / points)
+    return float(values.mean() + t.ppf((1 + confidence) / 2, len(values) - 1) * spread)
 
 
 @dataclass(frozen=True)
@@ -34,9 +51,9 @@ def first_crossing(
     """Return the smallest step size at which `measure(step)` falls to `target`.
 
     The curve need not be monotone, so the search walks up from `smallest` by `factor` until the value is at or below
-    the target, and then closes in between the last two steps (Brent's method on the logarithm of the step, to the relative
-    precision `tolerance`). A dip narrower than `factor` can be stepped over. A target that is not crossed up to
-    `largest` is unreachable, which is a result and no error. UserError for a search range that makes no sense.
+    the target, and then closes in between the last two steps (Brent's method on the logarithm of the step, to the
+    relative precision `tolerance`). A dip narrower than `factor` can be stepped over. A target that is not crossed up
+    to `largest` is unreachable, which is a result and no error. UserError for a search range that makes no sense.
     """
     if not (0 < smallest <= largest and factor > 1):
         raise UserError(

@@ -168,10 +168,11 @@ class Experiment:
         )
 
     def target(self) -> float:
-        """Return the target of equal forgetting: the never-seen people's answer probability in the fine-tuned model."""
-        table = self.references()
-        chosen = table.query("method == 'finetuned' and set == 'never_seen' and metric == 'answer_probability'")
-        return float(chosen["value"].mean())
+        """Return the target of equal forgetting: the answer probability at which the forget set cannot be told from
+        never-seen people, in the fine-tuned model (see unlearnlib.calibration.never_seen_target)."""
+        table = self.references().query("method == 'finetuned' and metric == 'answer_probability'")
+        known = table.groupby("set")["value"]
+        return calibration.never_seen_target(known.get_group("never_seen"), known.get_group("forget").size)
 
     def forget_probability(self, change: Mapping[str, torch.Tensor]) -> float:
         """Return the forget set's mean answer probability with `change` added to the fine-tuned model."""

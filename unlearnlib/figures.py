@@ -8,7 +8,7 @@ forget set, is in each figure as the reference.
 import io
 import textwrap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import ticker
 from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
 from unlearnlib.errors import UserError, nearest
@@ -488,6 +489,177 @@ def _stages(table: pd.DataFrame, metric: str, sets: Sequence[str], title: str, l
     handles.append(_line_handle(DARK, "retrained", 1, DOTTED))
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), columnspacing=1.2, handletextpad=0.4)
     _title(axes, title, table)
+    return figure
+
+
+def along_steps(table: pd.DataFrame, metric: str, sets: Sequence[str], by: str = "method"):
+    """Return one panel per set: `metric` along the step, one line per method, between base and retrained model.
+
+    `table` has the columns seed, method, step, set, metric, value; `step` is the share of each method's own step to
+    equal forgetting (missing for the models base, finetuned and retrained; the fine-tuned model is step 0). Perplexity
+    is drawn on a logarithmic axis.
+    """
+    _columns(table, by, "step")
+    table = _rows(table, metrics=[metric])
+    figure, panels = _figure(1, len(sets), sharey=metric != "perplexity")
+    names = [name for name in _order(table[by]) if name not in REFERENCES]
+    for axes, chosen_set in zip(np.atleast_1d(panels), sets, strict=True):
+        part = table[table["set"] == chosen_set]
+        start = part[part["method"] == "finetuned"].assign(step=0.0)
+        for name in names:
+            rows = pd.concat([start.assign(**{by: name}), part[part[by] == name]])
+            summary = over_seeds(rows, by="step").sort_values("step")
+            shown = look(name)
+            _band(axes, summary["step"], summary, shown.color)
+            axes.plot(summary["step"], summary["mean"], color=shown.color, marker=shown.marker, markersize=5)
+        for name in ("base", "retrained"):
+            mine = part[part["method"] == name]
+            if len(mine):
+                axes.axhline(
+                    over_seeds(mine)["mean"].iloc[0], color=look(name).color, linewidth=1.4, linestyle=(0, (5, 2))
+                )
+        axes.axvline(1, color="#BBBBBB", linewidth=0.8, zorder=0)
+        axes.set_title(SETS[chosen_set].label)
+        axes.set_xlabel("step / step to\nequal forgetting")
+        if metric == "perplexity":
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+            axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    np.atleast_1d(panels)[0].set_ylabel(
+        _metric(metric) + (" (log axis; lower is better)" if metric == "perplexity" else "")
+    )
+    handles = [_handle(look(name), line=True) for name in names]
+    handles += [
+        Line2D([], [], color=look(name).color, linewidth=1.4, linestyle=(0, (5, 2)), label=look(name).label)
+        for name in ("base", "retrained")
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.2, handletextpad=0.4)
+    return figure
+
+
+def gradient_norms(
+    norms: pd.DataFrame, layers: Sequence[str] = ("embedding", "h.0", "h.5", "h.11", "position_embedding")
+):
+    """Return the norm of the recorded gradient (summed over the forget set) by epoch, one line per layer, log axis.
+
+    `norms` has the columns seed, epoch, layer, norm; the line "whole model" is the root of the sum of squares.
+    """
+    _columns(norms, "seed", "epoch", "layer", "norm")
+    whole = norms.assign(norm=norms["norm"] ** 2).groupby(["seed", "epoch"], as_index=False)["norm"].sum()
+    table = pd.concat([norms, whole.assign(norm=whole["norm"] ** 0.5, layer="all")])
+    figure, axes = _figure()
+    for layer in ["all", *[name for name in layers if name in set(norms["layer"])]]:
+        rows = table[table["layer"] == layer].assign(log=lambda rows: np.log(rows["norm"]))
+        summary = over_seeds(rows, value="log", by="epoch").sort_values("epoch")
+        summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
+        shown = look(layer)
+        _band(axes, summary["epoch"] + 1, summary, shown.color)
+        axes.plot(
+            summary["epoch"] + 1, summary["mean"], color=shown.color, marker=shown.marker,
+            linewidth=2.4 if layer == "all" else 1.5, label=shown.label,
+        )  # fmt: skip
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel="norm of the recorded gradient (log axis)")
+    figure.legend(loc="outside right upper")
+    _title(axes, "What the gradients of Dave's points are worth, epoch by epoch", norms)
+    return figure
+
+
+def pretraining_curve(log: pd.DataFrame, uniform: int):
+    """Return the base model's loss along the tokens read (columns tokens, loss); `uniform` is the vocabulary's size."""
+    _columns(log, "tokens", "loss")
+    figure, axes = _figure(height=3.6)
+    axes.plot(log["tokens"] / 1e6, log["loss"], color=LOOKS["all"].color, linewidth=1.8)
+    axes.axhline(np.log(uniform), color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    axes.annotate(
+        f"all {uniform} tokens equally likely", (1, np.log(uniform)), (-2, -4), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", va="top", color=GREY, fontsize=8.5,
+    )  # fmt: skip
+    axes.set(xlabel="tokens read (millions), each once", ylabel="loss on text not read before (nats a token)")
+    axes.set_ylim(bottom=0)
+    axes.set_title("Pretraining of the base model")
+    return figure
+
+
+def split_drawn(drawn: pd.DataFrame):
+    """Return which attributes each seed trains on: `drawn` is attributes x seeds, with the values forget and heldout."""
+    figure, axes = _figure(height=max(2.2, 0.42 * drawn.shape[1] + 1.5))
+    ordered = drawn.loc[(drawn == "forget").sum(axis=1).sort_values(kind="stable").index]
+    colors = [SETS["heldout"].color, SETS["forget"].color]
+    sns.heatmap(
+        (ordered == "forget").T.astype(int), cmap=colors, cbar=False, linewidths=1.5, linecolor="white", ax=axes,
+        xticklabels=True, yticklabels=True,
+    )  # fmt: skip
+    axes.set(xlabel="", ylabel="seed")
+    axes.tick_params(length=0)
+    axes.set_xticklabels(axes.get_xticklabels(), rotation=60, ha="right")
+    handles = [Line2D([], [], linestyle="none", marker="s", markersize=9, color=color, label=name)
+               for color, name in zip(reversed(colors), ("trained on, to be forgotten", "held out"), strict=True)]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper right", ncols=2)
+    axes.set_title("Dave's attributes, as each seed draws them")
+    return figure
+
+
+def overview(counts: Mapping[str, int]):
+    """Return the experiment as a drawing: the three models, and the sets (with their `counts`) that each has read."""
+    figure, axes = _figure(height=3.9)
+    axes.set(xlim=(0, 10), ylim=(0, 5.2))
+    axes.axis("off")
+
+    def box(x, y, width, height, text, color, filled=False):
+        axes.add_patch(
+            FancyBboxPatch(
+                (x, y),
+                width,
+                height,
+                boxstyle="round,pad=0.02,rounding_size=0.12",
+                linewidth=1.6,
+                edgecolor=color,
+                facecolor=color if filled else "white",
+            )  # fmt: skip
+        )
+        axes.text(
+            x + width / 2,
+            y + height / 2,
+            text,
+            ha="center",
+            va="center",
+            color="white" if filled else DARK,
+            fontsize=9.5,
+        )
+
+    def arrow(start, end, color, style="-", text="", at=0.5, lift=0.16):
+        axes.annotate(
+            "", end, start, arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.6, "linestyle": style}
+        )
+        place = (start[0] + at * (end[0] - start[0]), start[1] + at * (end[1] - start[1]) + lift)
+        axes.text(*place, text, ha="center", va="bottom", color=color, fontsize=8.5)
+
+    models = {name: LOOKS[name] for name in REFERENCES}
+    box(0.1, 2.1, 1.7, 0.9, "base model", models["base"].color, filled=True)
+    box(4.1, 3.9, 1.9, 0.9, "fine-tuned", models["finetuned"].color, filled=True)
+    box(4.1, 0.3, 1.9, 0.9, "retrained", models["retrained"].color, filled=True)
+    box(8.0, 3.9, 1.9, 0.9, "unlearned", LOOKS["recorded"].color, filled=True)
+    both = f"forget set ({counts['forget']})\n+ retain set ({counts['retain']})"
+    arrow((1.8, 2.9), (4.1, 4.3), models["finetuned"].color, text=both, at=0.32, lift=0.32)
+    arrow(
+        (1.8, 2.2),
+        (4.1, 0.8),
+        models["retrained"].color,
+        text=f"retain set ({counts['retain']}) alone",
+        at=0.25,
+        lift=-0.95,
+    )
+    arrow((6.0, 4.35), (8.0, 4.35), LOOKS["recorded"].color, text="recorded gradients,\nopposite sign")
+    arrow((8.6, 3.8), (6.1, 0.85), GREY, style=(0, (4, 3)))
+    axes.text(7.75, 2.25, "should be\nthe same", color=GREY, fontsize=9.5, ha="left", va="center", style="italic")
+    unseen = f"never trained on:  held-out points of Dave ({counts['heldout']}),  never-seen people ({counts['never_seen']}),"
+    axes.text(0.1, -0.15, f"{unseen}  general text ({counts['general']})", fontsize=8.8, color=DARK, va="center")
     return figure
 
 

@@ -5,17 +5,20 @@
 
 import argparse
 import sys
-from dataclasses import asdict
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from unlearnlib import cache as cached
-from unlearnlib import data, models, paths, profiles
+from unlearnlib import data, paths, profiles
 from unlearnlib import fingerprint as fingerprints
 from unlearnlib.errors import UserError, nearest
 
 # finetuned: on everything, recording the gradients of Dave's points; retrained: the reference, which never saw them.
 KINDS = ("finetuned", "retrained")
+
+# The fields of a profile that make a training plan; named here so that planning a run need not import torch.
+PLAN = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "gradient_clip")
 
 # What each notebook reads, for the order of a run; a notebook that is not named reads every training of its seeds.
 NEEDS = {"00": (), "01": ()}
@@ -43,20 +46,25 @@ def base_fingerprint(base_model: str) -> str:
 
 def training_key(profile: profiles.Profile, kind: str, seed: int) -> dict:
     """Return everything that a trained model depends on, and nothing else."""
-    from unlearnlib import training
-
     split = split_of(profile, seed)
     return {
         "kind": kind,
         "seed": seed,
         "base": base_fingerprint(profile.base_model),
-        "plan": asdict(training.Plan.of(profile)),
+        "plan": {name: getattr(profile, name) for name in PLAN},
         "max_tokens": profile.max_tokens,
-        "device": str(models.device(profile.device)),
+        "torch": version("torch"),
+        "device": profile.device if profile.device == "cpu" else str(_device(profile.device)),
         "texts": {record.id: record.text for record in (*split.forget, *split.retain)},
         "forget": [record.id for record in split.forget],
         "code": fingerprints.code("unlearnlib.training"),
     }
+
+
+def _device(name: str):
+    from unlearnlib import models
+
+    return models.device(name)
 
 
 def fingerprint(profile_name: str, kind: str, seed: int) -> str:
@@ -80,7 +88,7 @@ def train(profile: profiles.Profile, kind: str, seed: int) -> Path:
 
 
 def _train(profile: profiles.Profile, kind: str, seed: int, folder: Path) -> None:
-    from unlearnlib import batches, gradients, training
+    from unlearnlib import batches, gradients, models, training
 
     split = split_of(profile, seed)
     model, tokenizer = models.load(profile.base_model, on=profile.device)

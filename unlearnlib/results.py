@@ -16,7 +16,7 @@ COLUMNS = ["profile", "seed", "method", "layers", "step_size", "step", "set", "e
 
 
 def tidy(table: pd.DataFrame, **constant) -> pd.DataFrame:
-    """Return `table` with the tidy columns (see COLUMNS) first; `constant` fills columns that are the same throughout."""
+    """Return `table` with the tidy columns (see COLUMNS) first; `constant` fills whole columns."""
     table = table.assign(**constant)
     known = [column for column in COLUMNS if column in table.columns]
     return table[known + [column for column in table.columns if column not in known]]
@@ -63,13 +63,12 @@ def load_table(name: str, profile: str, seeds: Sequence[int]) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def save_figure(figure, name: str, profile: str, seeds: Sequence[int]) -> Path:
-    """Write `figure` as figures/<name>.png of this run, without a time stamp, and return the path."""
+def save_figure(figure, name: str, profile: str, seeds: Sequence[int]):
+    """Write `figure` as figures/<name>.png of this run, without a time stamp, and return it for the notebook to show."""
     from unlearnlib import figures
 
-    folder = paths.run_folder(profile, seeds) / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    return figures.save(figure, folder, name)
+    figures.save(figure, paths.run_folder(profile, seeds) / "figures", name)
+    return figure
 
 
 def provenance() -> dict[str, str]:
