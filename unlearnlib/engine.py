@@ -71,9 +71,8 @@ def run(jobs: Sequence[Job], arguments: commandline.Arguments) -> bool:
     for job in todo:  # a stamp whose results are gone, or that is not to count
         job.stamp.unlink(missing_ok=True)
     watch = Watch(todo, cores=arguments.jobs or len(_cores()))
-    print(
-        f"{len(todo)} jobs to do, {len(upto_date)} up to date; logs and executed notebooks below {_short(paths.runs())}"
-    )
+    count = f"{len(todo)} job{'s' * (len(todo) > 1)} to do, {len(upto_date)} up to date"
+    print(f"{count}; logs and executed notebooks below {_short(paths.runs() / arguments.profile)}")
     code, log = _snakemake(arguments, watch)
     outcomes = {job: "up to date" if job in upto_date else watch.outcome(job) for job in jobs}
     reasons = {job: watch.reason(job) for job in jobs if outcomes[job] == "failed"}
