@@ -128,22 +128,28 @@ def at_equal_forgetting(seeds=5) -> pd.DataFrame:
 
 
 @functools.cache
-def stages(seeds=5) -> pd.DataFrame:
-    generator, found = np.random.default_rng(5), []
-    texts = {"forget": (24, 1.6, 9), "heldout": (25, 9, 9.5), "retain": (22, 1.7, 1.7), "general": (9, 12, 12.1)}
-    for name, (before, after, retrained) in texts.items():
-        numbers = {"base": before, "finetuned": after, "retrained": retrained}
-        numbers |= {
-            method: after * (9 if name == "forget" else 1.0 + 2 * (1 - kept)) for method, kept in METHODS.items()
-        }
-        for method, mean in numbers.items():
-            found += rows(generator, method, name, "perplexity", mean, seeds, 0.04 * mean)
-    for name in ("forget", "retain"):
-        numbers = {"base": 0.12, "finetuned": 0.97, "retrained": 0.31 if name == "forget" else 0.97}
-        numbers |= {method: 0.3 if name == "forget" else kept for method, kept in METHODS.items()}
-        for method, mean in numbers.items():
-            found += rows(generator, method, name, "rougeL_f1", mean, seeds)
+def along(seeds=5) -> pd.DataFrame:
+    generator = np.random.default_rng(6)
+    found = []
+    for name, value in {"base": 3.0, "finetuned": 1.4, "retrained": 1.5}.items():
+        found += rows(generator, name, "retain", "perplexity", value, seeds, 0.05)
+    for step, value in ((0.5, 2.0), (1.0, 5.0)):
+        found += rows(generator, "first_epoch", "retain", "perplexity", value, seeds, 0.05, step=step)
     return pd.DataFrame(found)
+
+
+def norms(seeds=5) -> pd.DataFrame:
+    return pd.DataFrame(
+        (seed, epoch, layer, norm / (epoch + 1))
+        for seed in range(seeds)
+        for epoch in range(3)
+        for layer, norm in (("embedding", 3.0), ("h.0", 4.0))
+    ).set_axis(["seed", "epoch", "layer", "norm"], axis=1)
+
+
+def drawn_split() -> pd.DataFrame:
+    values = {0: ["forget", "heldout", "forget"], 1: ["heldout", "forget", "forget"]}
+    return pd.DataFrame(values, ["pet", "home", "work"])
 
 
 @functools.cache
@@ -161,8 +167,8 @@ DRAWN = {
     "layer_profile": lambda seeds: figures.layer_profile(by_layer(seeds)),
     "collateral": lambda seeds: figures.collateral(at_equal_forgetting(seeds)),
     "forest": lambda seeds: figures.forest(comparisons(seeds)),
-    "perplexity_steps": lambda seeds: figures.perplexity_steps(stages(seeds)),
-    "rouge_steps": lambda seeds: figures.rouge_steps(stages(seeds)),
+    "along_steps": lambda seeds: figures.along_steps(along(seeds), "perplexity", ["retain"]),
+    "gradient_norms": lambda seeds: figures.gradient_norms(norms(seeds)),
 }
 
 
@@ -342,21 +348,29 @@ def test_forest_prints_the_effects_of_the_table():
         figures.forest(pd.concat([table, table.assign(set="forget")]))
 
 
-def test_stages_stand_in_order_with_the_reference_through_all():
-    table = stages()
-    axes = figures.perplexity_steps(table).axes[0]
-    names = [text.get_text().replace("\n", " ") for text in axes.get_xticklabels()]
-    assert names[:2] == ["base model", "fine-tuned"] and names[-1] == "retrained" and "all epochs" in names
+def test_steps_go_from_the_finetuned_model_past_the_line_of_equal_forgetting():
+    table = along()
+    figure = figures.along_steps(table, "perplexity", ["retain"])
+    (axes,) = figure.axes
     assert axes.get_yscale() == "log"
-    rows = table[(table["method"] == "retrained") & (table["set"] == "retain") & (table["metric"] == "perplexity")]
-    level = rows["value"].mean()
-    assert any(
-        len(set(line.get_ydata())) == 1 and line.get_ydata()[0] == pytest.approx(level) for line in axes.get_lines()
-    )
-    shown = figures.SETS["retain"]
+    shown = figures.look("first_epoch")
     drawn = markers(axes, shown.color, shown.marker)
-    assert drawn[-1, 1] == pytest.approx(level) and len(drawn) == len(names)
-    rouge = figures.rouge_steps(table)
-    assert "ROUGE-L F1 of greedy continuations" in texts(rouge)
-    with pytest.raises(UserError, match="no metric 'perplexity'"):
-        figures.perplexity_steps(table[table["metric"] != "perplexity"])
+    assert drawn[:, 0].tolist() == [0.0, 0.5, 1.0]
+    start = table.query("method == 'finetuned'")["value"].mean()
+    assert drawn[0, 1] == pytest.approx(start)
+    level = table.query("method == 'retrained'")["value"].mean()
+    flat = [line for line in axes.get_lines() if len(set(line.get_ydata())) == 1]
+    assert any(line.get_ydata()[0] == pytest.approx(level) for line in flat)
+
+
+def test_gradient_norms_add_up_to_the_whole_model():
+    axes = figures.gradient_norms(norms()).axes[0]
+    (whole,) = [line for line in axes.get_lines() if line.get_label() == "whole model"]
+    assert whole.get_ydata()[0] == pytest.approx(5.0)  # 3 and 4 at a right angle
+
+
+def test_the_overview_counts_and_the_split_shows_every_attribute():
+    drawn = texts(figures.overview({"forget": 40, "retain": 120, "heldout": 20, "never_seen": 60, "general": 40}))
+    assert any("forget set (40)" in text for text in drawn) and any("general text (40)" in text for text in drawn)
+    ticks = [text.get_text() for text in figures.split_drawn(drawn_split()).axes[0].get_xticklabels()]
+    assert sorted(ticks) == ["home", "pet", "work"]

@@ -4,6 +4,7 @@ The methods return tidy tables and read them from the cache when nothing that th
 loaded only when something has to be computed.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -29,6 +30,7 @@ from unlearnlib import (
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.results import means, tidy
 
+SETS = ("forget", "paraphrase", "heldout", "retain", "never_seen", "general")
 FRONTIER_SETS = ("forget", "retain")
 
 
@@ -55,6 +57,7 @@ class Experiment:
         self.profile = profiles.load(profile)
         self.seed = seed
         self.split = jobs.split_of(self.profile, seed)
+        self._paths: dict[str, unlearning.Path] = {}
 
     # What is loaded, when it is needed
 
@@ -195,7 +198,7 @@ class Experiment:
         """Return the step size at which `variant` reaches equal forgetting (see unlearnlib.calibration)."""
 
         def compute() -> pd.DataFrame:
-            path = variant.path(self.task)
+            path = self._path(variant)
             found = calibration.first_crossing(
                 lambda step: self.forget_probability(path(step)), self.target(), **self._search()
             )
@@ -210,15 +213,26 @@ class Experiment:
         )
 
     def at_step(self, variant: Variant, step_size: float, sets: Iterable[str] | None = None) -> pd.DataFrame:
-        """Return the evaluation of the model that `variant` reaches at `step_size`."""
-        sets = None if sets is None else list(sets)
+        """Return the evaluation of the model that `variant` reaches at `step_size`, on the named sets (default: all).
 
-        def compute() -> pd.DataFrame:
-            with unlearning.applied(self.finetuned, variant.path(self.task)(step_size)) as model:
-                return self.evaluate(model, sets)
+        Each set is kept on its own, so that two notebooks which look at different sets share what they have in common.
+        """
+        frames = []
+        for name in SETS if sets is None else sets:
 
-        table = self.table("at_step", self._key(variant, step_size=step_size, sets=sets), compute)
-        return self._named(table, variant, step_size)
+            def compute(name: str = name) -> pd.DataFrame:
+                with unlearning.applied(self.finetuned, self._path(variant)(step_size)) as model:
+                    return self.evaluate(model, [name])
+
+            frames.append(self.table("at_step", self._key(variant, step_size=step_size, set=name), compute))
+        return self._named(pd.concat(frames, ignore_index=True), variant, step_size)
+
+    def _path(self, variant: Variant) -> unlearning.Path:
+        """The path of a variant, made once: a live path keeps the steps that it has walked."""
+        key = json.dumps(self._key(variant), sort_keys=True)
+        if key not in self._paths:
+            self._paths[key] = variant.path(self.task)
+        return self._paths[key]
 
     def at_equal_forgetting(self, variant: Variant) -> pd.DataFrame:
         """Return the evaluation at equal forgetting, and whether it was reached (column reached).
@@ -255,7 +269,7 @@ class Experiment:
             examples = {name: self.sets[name] for name in chosen}
             if named:
                 return evaluation.generations(self.model(variant), self.tokenizer, examples)
-            with unlearning.applied(self.finetuned, variant.path(self.task)(step_size)) as model:
+            with unlearning.applied(self.finetuned, self._path(variant)(step_size)) as model:
                 return evaluation.generations(model, self.tokenizer, examples)
 
         if not named and step_size is None:

@@ -64,7 +64,7 @@ def load_table(name: str, profile: str, seeds: Sequence[int]) -> pd.DataFrame:
 
 
 def save_figure(figure, name: str, profile: str, seeds: Sequence[int]):
-    """Write `figure` as figures/<name>.png of this run, without a time stamp, and return it for the notebook to show."""
+    """Write `figure` as figures/<name>.png of this run and return it, for the notebook to show."""
     from unlearnlib import figures
 
     figures.save(figure, paths.run_folder(profile, seeds) / "figures", name)

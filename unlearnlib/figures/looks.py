@@ -1,0 +1,140 @@
+"""How every name is drawn: one colour, one marker and one label for it, in all figures."""
+
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import seaborn as sns
+from PIL import Image
+
+WIDTH, HEIGHT, DPI = 8.0, 4.5, 110
+GREY, DARK = "#767676", "#222222"
+DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
+CHANCE = 1 / 6  # of a multiple choice among the right and five wrong answers
+
+
+RISES = ("text_nll", "answer_nll", "perplexity")  # metrics that are higher where less is known
+
+
+REFERENCES = ("base", "finetuned", "retrained")
+
+
+SPARE = ("#332288", "#88CCEE", "#DDCC77", "#CC6677", "#AA4499", "#44AA99", "#6699CC", "#661100")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a name is drawn and written."""
+
+    label: str
+    color: str
+    marker: str = "o"
+
+
+# The one place for colours and markers. The colours stay apart for colour-blind readers (Okabe and Ito; Tol).
+LOOKS = {
+    # models
+    "base": Look("base model", "#9A9A9A", "o"),
+    "finetuned": Look("fine-tuned", DARK, "s"),
+    "retrained": Look("retrained", "#117733", "*"),
+    # methods
+    "first_epoch": Look("first epoch", "#0072B2", "o"),
+    "recorded": Look("recorded gradient", "#0072B2", "o"),
+    "all_epochs": Look("all epochs", "#D55E00", "s"),
+    "last_epoch": Look("last epoch", "#E69F00", "^"),
+    "live": Look("live ascent", "#56B4E9", "v"),
+    "preconditioned": Look("preconditioned", "#CC79A7", "D"),
+    "random": Look("random direction", GREY, "X"),
+    # layers
+    "all": Look("whole model", "#0072B2", "o"),
+    "embedding": Look("embedding", "#882255", "P"),
+    "input_embedding": Look("input embedding", "#AA4499", "<"),
+    "output_embedding": Look("output embedding", "#CC6677", ">"),
+    "name_rows": Look("rows of the name", "#B8860B", "h"),
+    "embedding_without_name_rows": Look("embedding without the name", "#661100", "p"),
+    "position_embedding": Look("position embedding", "#6699CC", "d"),
+    **{
+        f"h.{block}": Look(f"block {block + 1}", color, "o")
+        for block, color in enumerate(sns.color_palette("cividis", 12).as_hex())
+    },
+    "ln_f": Look("last layer norm", "#44AA99", "8"),
+    "h.10+h.11": Look("blocks 11 and 12", "#999933", "D"),
+}
+
+
+SETS = {
+    "forget": Look("forget set", "#D55E00", "o"),
+    "paraphrase": Look("its paraphrases", "#E69F00", "^"),
+    "heldout": Look("held-out points", "#56B4E9", "v"),
+    "never_seen": Look("never-seen people", GREY, "X"),
+    "retain": Look("retained people", "#0072B2", "s"),
+    "general": Look("general text", "#AA4499", "D"),
+}
+
+
+METRICS = {
+    "answer_probability": "answer probability",
+    "cloze_hit": "cloze hits (share)",
+    "text_nll": "text NLL (nats a token)",
+    "answer_nll": "answer NLL (nats a token)",
+    "perplexity": "perplexity",
+    "rouge1_f1": "ROUGE-1 F1",
+    "rouge2_f1": "ROUGE-2 F1",
+    "rougeL_f1": "ROUGE-L F1",
+    "rougeL_recall": "ROUGE-L recall",
+}
+
+
+def style() -> None:
+    """Set the theme of all figures."""
+    sns.set_theme(
+        style="ticks",
+        rc={
+            "figure.dpi": DPI,
+            "savefig.dpi": DPI,
+            "font.size": 10,
+            "axes.labelsize": 10,
+            "axes.titlesize": 10.5,
+            "axes.titlelocation": "left",
+            "axes.titlepad": 8,
+            "axes.grid": True,
+            "grid.color": "#E6E6E6",
+            "grid.linewidth": 0.8,
+            "axes.axisbelow": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": "#555555",
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "xtick.color": "#555555",
+            "ytick.color": "#555555",
+            "xtick.labelcolor": DARK,
+            "ytick.labelcolor": DARK,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+        },
+    )
+
+
+def look(name: str) -> Look:
+    """Return how `name` (a model, method, layer or set) is drawn; an unknown one always gets the same spare colour."""
+    known = LOOKS | SETS
+    for spelled in (str(name), str(name).strip().replace(" ", "_").replace("-", "_")):
+        if spelled in known:
+            return known[spelled]
+    number = zlib.crc32(str(name).encode())
+    return Look(str(name).replace("_", " "), SPARE[number % len(SPARE)], "osD^vPX"[number // len(SPARE) % 7])
+
+
+def save(figure, folder, name: str) -> Path:
+    """Write `figure` as <folder>/<name>.png and return the path.
+
+    Equal figures give equal bytes: no date, no version. A palette of 256 colours keeps the committed files small.
+    """
+    path = Path(folder) / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=DPI)
+    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path
