@@ -21,8 +21,8 @@ SEEDED = ["02_seeds, seed 0", "02_seeds, seed 1", "02_seeds, seeds 0 1"]
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """A project that was run once, with the exit code, output and trace of that run."""
-    project = Project(tmp_path_factory.mktemp("first") / "project").make()
+    """A project, in a folder with an awkward name, that was run once; with that run's exit code, output and trace."""
+    project = Project(tmp_path_factory.mktemp("first") / "it's my {project}").make()
     code, output = project.run("--jobs", "2")
     return project, code, output, project.trace()
 
@@ -152,7 +152,7 @@ def test_killed_engine_leaves_no_writer_and_nothing_to_unlock(project):
     edit("notebooks", "02_seeds.ipynb", old="no such luck", new="bad luck")(project)
     engine = project.start("--profile", "smoke", "--jobs", "2", TEST_HANG="[1]")
     wait_for(lambda: beat.exists() and any(project.root.glob("runs/smoke/done/02_seeds-seeds-0@*")))
-    kernel = psutil.Process(int(beat.read_text().split()[0]))
+    kernel = psutil.Process(int(beat.read_text()))
     code, output = project.run()
     assert (code, output) == (2, "run_all.sh: another run is writing to runs: wait for it, or stop it first\n")
     # one of those that a kill leaves behind may not notice it: this one never does

@@ -194,6 +194,21 @@ def test_the_set_up_waits_for_what_a_killed_one_is_still_installing(checkout):
     assert time.monotonic() - started > 1
 
 
+def test_an_environment_is_outdated_by_other_requirements_and_by_nothing_else(checkout):
+    def made_from():
+        code = "import sys; sys.path.insert(0, 'tools'); import start; print(start.made_from())"
+        return subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True).stdout
+
+    first = made_from()
+    project, pins = checkout / "pyproject.toml", checkout / "requirements.lock"
+    project.write_text(project.read_text().replace("line-length = 120", "line-length = 100"))
+    assert made_from() == first
+    project.write_text(project.read_text().replace('"tqdm>=4.66"', '"tqdm>=4.67"'))
+    second = made_from()
+    pins.write_text(pins.read_text() + "one-more==1.0\n")
+    assert len({first, second, made_from()}) == 3
+
+
 def test_an_interrupted_set_up_is_made_anew_and_says_what_it_lacks(checkout, tmp_path):
     """Without a package index the set-up ends in one line, and what it leaves is not taken for finished."""
     offline = {

@@ -6,6 +6,7 @@ Runs on a bare Python, before anything is installed: standard library only.
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -107,8 +108,12 @@ def own_environment(environment: dict[str, str]) -> str:
 
 def made_from() -> str:
     """Return what a finished .venv depends on: the lists of requirements, and where it lies."""
-    content = (ROOT / "pyproject.toml").read_bytes() + (ROOT / "requirements.lock").read_bytes() + str(VENV).encode()
-    return hashlib.sha256(content).hexdigest()
+    project = json.dumps(project_table(), sort_keys=True).encode()  # settings of tools in the same file do not count
+    return hashlib.sha256(project + (ROOT / "requirements.lock").read_bytes() + str(VENV).encode()).hexdigest()
+
+
+def project_table() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def finished() -> bool:
@@ -123,7 +128,7 @@ def set_up(python: str, environment: dict[str, str]) -> None:
     if UNFINISHED.exists() or (VENV.exists() and not runs(python, environment)):
         say("an earlier set-up of .venv was interrupted: making it anew")
         shutil.rmtree(VENV)
-    elif VENV.exists() and requirements_hold(python, environment, "--missing"):
+    elif VENV.exists() and not STAMP.exists() and requirements_hold(python, environment, "--missing"):
         STAMP.write_text(made_from() + "\n")  # made by hand, and fit for use
         return
     if not VENV.exists():
@@ -185,8 +190,7 @@ def installer(python: str, environment: dict[str, str]) -> list[str]:
 
 def install_torch(python: str, install: list[str], environment: dict[str, str]) -> None:
     """Install the pinned torch: the build for this machine where its index is in reach, else the configured index's."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    torch = next(line for line in project["dependencies"] if line.startswith("torch=="))
+    torch = next(line for line in project_table()["dependencies"] if line.startswith("torch=="))
     backend = "auto" if has_gpu() else "cpu"
     announce("torch", f"{torch}, {'the build for this GPU' if backend == 'auto' else 'the CPU build'}")
     constraints = ["-c", "requirements.lock"]

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
+import joblib
 
 from unlearnlib import commandline, execute, paths, plan, processes, profiles, progress, publish, worker
 from unlearnlib.errors import UserError
@@ -70,7 +71,7 @@ def run(jobs: Sequence[Job], arguments: commandline.Arguments) -> bool:
         return True
     for job in todo:  # a stamp whose results are gone, or that is not to count
         job.stamp.unlink(missing_ok=True)
-    watch = Watch(todo, cores=arguments.jobs or len(_cores()))
+    watch = Watch(todo, cores=arguments.jobs or joblib.cpu_count())
     count = f"{len(todo)} job{'s' * (len(todo) > 1)} to do, {len(upto_date)} up to date"
     print(f"{count}; logs and executed notebooks below {_short(paths.runs() / arguments.profile)}")
     code, log = _snakemake(arguments, watch)
@@ -205,10 +206,6 @@ def _only_engine(folder: Path):
         yield
     finally:
         lock.release()
-
-
-def _cores() -> Sequence[int]:
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 
 
 def _short(path: Path) -> str:

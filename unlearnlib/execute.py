@@ -69,8 +69,8 @@ def execute(
         config = Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "kernel")}})
         try:
             papermill.execute_notebook(
-                source,
-                target,
+                _literal(source),
+                _literal(target),
                 parameters=dict(values),
                 engine_name="reporting",
                 kernel_name="python3",
@@ -82,6 +82,11 @@ def execute(
             raise NotebookError(f"{where}: {error.ename}: {lines[0]}") from None
         except DeadKernelError:
             raise NotebookError(f"the kernel died in {where}: {OUT_OF_MEMORY}") from None
+
+
+def _literal(path: Path) -> str:
+    """Return a path that papermill takes as it is: it puts parameters in for names in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def quicken_import() -> None:
