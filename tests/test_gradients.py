@@ -57,6 +57,18 @@ def test_asking_for_some_layers_gives_the_same_and_nothing_else(make_model, sequ
         assert relative_error(total[name], sum(one[name] for one in expected)) < 1e-10
 
 
+def test_a_model_too_large_for_all_texts_at_once_gives_every_text_its_own_gradient(make_model, sequences):
+    model = make_model(blocks=2, width=512)
+    texts = list(sequences.values())[:5]
+    assert 1 < 2**24 // sum(value.numel() for value in model.parameters()) < 5
+    everything = resolve(model, "all")
+    found = [gradients.select(one, everything) for one in gradients.per_example_gradients(model, texts)]
+    assert len(found) == 5
+    for ids, mine in zip(texts, found, strict=True):
+        expected = naive(model, ids)
+        assert gradients.norm({name: mine[name] - expected[name] for name in mine}) < 1e-5 * gradients.norm(expected)
+
+
 def test_float32_stays_within_the_bar_of_1e_5(make_model, sequences):
     model = make_model()
     for ids, gradient in zip(

@@ -30,6 +30,7 @@ Factors = dict[str, torch.Tensor]
 class Captured:
     """What the hooks caught in one forward and backward pass, by module name: [batch, tokens, features]."""
 
+    modules: dict[str, torch.nn.Module]
     inputs: dict[str, torch.Tensor] = field(default_factory=dict)
     outputs: dict[str, torch.Tensor] = field(default_factory=dict)
     output_gradients: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -58,7 +59,7 @@ def capture(model, parts: Iterable[str] | None = None, backward_hooks: bool = Tr
     With `backward_hooks` the output gradients are caught when the caller runs an ordinary `backward()`; without, the
     outputs are kept and the caller asks autograd for their gradients, which saves all weight gradients.
     """
-    captured = Captured()
+    captured = Captured(_leaf_modules(model, parts))
     handles = []
 
     def hook(name):
@@ -72,7 +73,7 @@ def capture(model, parts: Iterable[str] | None = None, backward_hooks: bool = Tr
 
         return forward_hook
 
-    for name, module in _leaf_modules(model, parts).items():
+    for name, module in captured.modules.items():
         handles.append(module.register_forward_hook(hook(name)))
     try:
         yield captured
@@ -85,76 +86,73 @@ def _normalised(module: torch.nn.LayerNorm, inputs: torch.Tensor) -> torch.Tenso
     return torch.nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
 
 
-def factors(model, captured: Captured, row: int, length: int, scale: float = 1.0) -> Factors:
-    """Return the exact factors of one text's gradient from a captured batch.
+def factors(captured: Captured, rows: int | slice, length: int) -> Factors:
+    """Return the exact factors of one text's gradient from a captured batch, or of several texts at once.
 
     Keys are `module/input` (activations [T, d_in], or token ids [T] for embeddings) and `module/output_gradient`
-    ([T, d_out]); a layer norm keeps its two small gradients densely. `length` is the text's token count: positions
-    beyond it carry no loss and are dropped. `scale` undoes a division of the loss (the number of texts in the batch).
+    ([T, d_out]); a layer norm keeps its two small gradients densely. A slice of rows gives each a first dimension more.
+    `length` is the text's token count (of several, the longest's): positions beyond it carry no loss and are dropped.
+    The factors are views of what was captured where possible.
     """
     result = {}
     # The last token predicts nothing, so it carries no gradient in any layer: T - 1 positions are exact.
     keep = slice(0, length - 1)
-    for name, module in _leaf_modules(model).items():
+    for name, module in captured.modules.items():
         if name not in captured.output_gradients:
             continue
-        gradient = captured.output_gradients[name]
-        # wpe is looked up once for the whole batch: [1, T], its gradient summed over texts; wte's gradient is the same
-        # at every text and position, so wpe's per-text gradient is read from there.
+        # wpe is looked up once for the whole batch: [1, T], its gradient summed over texts. wte's output gradient is
+        # the same at every text and position, so wpe's is read from there and stored once.
         if name == "transformer.wpe":
             if "transformer.wte" not in captured.output_gradients:
                 raise UserError("the position embedding's gradient is read from the input embedding's: capture both")
-            gradient = captured.output_gradients["transformer.wte"]
-        # contiguous() on a batch slice may alias: clone, or the store would keep the whole batch alive.
-        outgoing = gradient[row, keep].clone() * scale
-        if isinstance(module, torch.nn.LayerNorm):
-            normalised = _normalised(module, captured.inputs[name][row, keep])
-            result[f"{name}/weight"] = (outgoing * normalised).sum(0)
-            result[f"{name}/bias"] = outgoing.sum(0)
+            result[f"{name}/input"] = captured.inputs[name][0, keep]
             continue
-        incoming = captured.inputs[name]
-        result[f"{name}/input"] = (incoming[0] if name == "transformer.wpe" else incoming[row])[keep].clone()
-        # wpe shares wte's output gradient: stored once.
-        if name != "transformer.wpe":
-            result[f"{name}/output_gradient"] = outgoing
+        incoming, outgoing = captured.inputs[name][rows, keep], captured.output_gradients[name][rows, keep]
+        if isinstance(module, torch.nn.LayerNorm):
+            result[f"{name}/weight"] = (outgoing * _normalised(module, incoming)).sum(-2)
+            result[f"{name}/bias"] = outgoing.sum(-2)
+        else:
+            result[f"{name}/input"], result[f"{name}/output_gradient"] = incoming, outgoing
     return result
 
 
 def densify(model, stored: Factors, parts: Iterable[str] | None = None) -> Gradient:
-    """Return the dense gradient, by part, that `stored` factors hold exactly."""
+    """Return the dense gradient, by part, that `stored` factors hold exactly.
+
+    Factors of several texts give their gradients stacked along a first dimension.
+    """
     wanted = None if parts is None else set(parts)
-    parameters = dict(model.named_parameters())
     result: Gradient = {}
 
     def want(part: str) -> bool:
         return wanted is None or part in wanted
 
-    for name, module in _leaf_modules(model, wanted).items():
+    for name in dict.fromkeys(key.partition("/")[0] for key in stored):
+        module = model.get_submodule(name)
         if isinstance(module, torch.nn.LayerNorm):
             for parameter in ("weight", "bias"):
-                if f"{name}/{parameter}" in stored and want(f"{name}.{parameter}"):
+                if want(f"{name}.{parameter}"):
                     result[f"{name}.{parameter}"] = stored[f"{name}/{parameter}"]
             continue
-        if f"{name}/input" not in stored:
-            continue
-        incoming = stored[f"{name}/input"]
         source = "transformer.wte" if name == "transformer.wpe" else name
-        outgoing = stored[f"{source}/output_gradient"]
+        incoming, outgoing = stored[f"{name}/input"], stored[f"{source}/output_gradient"]
         if isinstance(module, torch.nn.Embedding):
-            weight = parameters[WTE if name == "transformer.wte" else WPE]
             part = f"{WTE}#input" if name == "transformer.wte" else WPE
-            result[part] = torch.zeros_like(weight).index_add_(0, incoming, outgoing.to(weight))
+            if want(part):
+                zeros = outgoing.new_zeros(*outgoing.shape[:-2], *module.weight.shape)
+                result[part] = zeros.scatter_add_(-2, incoming.unsqueeze(-1).expand_as(outgoing), outgoing)
         elif name == "lm_head":
-            result[f"{WTE}#output"] = outgoing.T @ incoming
+            if want(f"{WTE}#output"):
+                result[f"{WTE}#output"] = outgoing.mT @ incoming
         else:
             if want(f"{name}.weight"):
-                result[f"{name}.weight"] = incoming.T @ outgoing
+                result[f"{name}.weight"] = incoming.mT @ outgoing
             if want(f"{name}.bias"):
-                result[f"{name}.bias"] = outgoing.sum(0)
-    return {part: value for part, value in result.items() if want(part)}
+                result[f"{name}.bias"] = outgoing.sum(-2)
+    return result
 
 
-def batch_sum(model, captured: Captured, weights: torch.Tensor) -> Gradient:
+def batch_sum(captured: Captured, weights: torch.Tensor) -> Gradient:
     """Return, by part, the sum over the batch of each text's gradient times its entry in `weights` ([n]).
 
     Texts of weight zero are left out of the products altogether.
@@ -162,7 +160,7 @@ def batch_sum(model, captured: Captured, weights: torch.Tensor) -> Gradient:
     rows = weights.nonzero().flatten()
     scale = weights[rows].view(-1, 1, 1)
     result: Gradient = {}
-    for name, module in _leaf_modules(model).items():
+    for name, module in captured.modules.items():
         if name not in captured.output_gradients:
             continue
         source = "transformer.wte" if name == "transformer.wpe" else name
@@ -205,16 +203,25 @@ def _capture_at(
 def per_example_factors(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None) -> list[Factors]:
     """Return the gradient of each text's mean token loss at the model's present parameters, as factors."""
     captured, lengths = _capture_at(model, sequences, parts)
-    return [factors(model, captured, row, int(length)) for row, length in enumerate(lengths)]
+    return [factors(captured, row, int(length)) for row, length in enumerate(lengths)]
 
 
 def per_example_gradients(
     model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None
 ) -> Iterator[Gradient]:
-    """Yield the dense gradient, by part, of each text's mean token loss at the model's present parameters."""
+    """Yield the dense gradient, by part, of each text's mean token loss at the model's present parameters.
+
+    The tensors are views of those of a few texts: keep a clone where one of them is to outlive the others.
+    """
     parts = None if parts is None else list(parts)
-    for stored in per_example_factors(model, sequences, parts):
-        yield densify(model, stored, parts)
+    captured, lengths = _capture_at(model, sequences, parts)
+    # One product for a few texts at once, up to 64 MB of gradients: more would cost more in fresh memory than it saves.
+    together = max(1, 2**24 // sum(value.numel() for value in model.parameters()))
+    for start in range(0, len(sequences), together):
+        rows = slice(start, start + together)
+        stacked = densify(model, factors(captured, rows, int(lengths.max())), parts)
+        for row in range(len(sequences[rows])):
+            yield {part: value[row] for part, value in stacked.items()}
 
 
 def sum_gradient(
@@ -226,7 +233,7 @@ def sum_gradient(
     for start in range(0, len(sequences), batch_size):
         captured, lengths = _capture_at(model, sequences[start : start + batch_size], parts)
         ones = torch.ones(len(lengths), device=next(model.parameters()).device)
-        add(total, batch_sum(model, captured, ones))
+        total = add(batch_sum(captured, ones), total)
     return {part: value for part, value in total.items() if parts is None or part in parts}
 
 
@@ -293,15 +300,19 @@ class Recorder:
         """Return whether a batch with these ids holds a point to record."""
         return not self.points.isdisjoint(ids)
 
-    def add(self, model, captured: Captured, ids: Sequence[str], lengths: torch.Tensor, epoch: int, count: int) -> None:
+    def add(self, captured: Captured, ids: Sequence[str], lengths: Sequence[int], epoch: int, count: int) -> None:
         """Record one training step; `count` is the number of texts that its loss was divided by."""
-        chosen = torch.tensor([float(name in self.points) for name in ids], device=next(model.parameters()).device)
-        add(self.sums.setdefault(epoch, {}), batch_sum(model, captured, chosen * count))
+        where = next(iter(captured.output_gradients.values())).device
+        weights = torch.tensor([float(count) if name in self.points else 0.0 for name in ids], device=where)
+        self.sums[epoch] = add(batch_sum(captured, weights), self.sums.get(epoch, {}))
         if epoch in self.point_epochs:
             for row, name in enumerate(ids):
                 if name in self.points:
-                    stored = factors(model, captured, row, int(lengths[row]), scale=count)
-                    self.factors.setdefault(epoch, {})[name] = stored
+                    # Copies, or the store would keep the whole batch alive; the division of the loss is undone here.
+                    self.factors.setdefault(epoch, {})[name] = {
+                        key: value.clone() if key.endswith("/input") else value * count
+                        for key, value in factors(captured, row, int(lengths[row])).items()
+                    }
 
     def save(self, folder: Path) -> None:
         """Write `points.safetensors` (factors) and `sums.safetensors` into `folder`."""

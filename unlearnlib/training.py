@@ -132,7 +132,7 @@ def fine_tune(
         if value != value or value in (float("inf"), float("-inf")):
             raise UserError(f"the loss became {value} in step {step.step}: lower learning_rate in the profile")
         if recording:
-            recorder.add(model, captured, step.ids, lengths, step.epoch, count)
+            recorder.add(captured, step.ids, lengths, step.epoch, count)
         if plan.gradient_clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), plan.gradient_clip)
         for group in optimizer.param_groups:
