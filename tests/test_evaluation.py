@@ -35,6 +35,9 @@ def naive_log_p(model, prompt, answer) -> tuple[float, bool]:
 def test_the_tree_of_answers_equals_one_sequence_an_answer(make_model, questions):
     model = make_model()
     answers = evaluation.ask(model, questions, batch_size=2)
+    alone = evaluation.ask(model, questions, texts=False)
+    assert np.allclose(alone.log_probabilities, answers.log_probabilities, atol=1e-4)
+    assert (alone.hits == answers.hits).all() and np.isnan(alone.text_nll).all()
     for row, question in enumerate(questions):
         for column, answer in enumerate(question.answers):
             expected, hit = naive_log_p(model, question.prompt, answer)

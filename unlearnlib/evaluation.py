@@ -103,8 +103,11 @@ class Answers:
 
 
 @torch.no_grad()
-def ask(model, questions: Sequence[Question], batch_size: int = 64) -> Answers:
-    """Score questions that all have the same number of answers; see Answers."""
+def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool = True) -> Answers:
+    """Score questions that all have the same number of answers; see Answers.
+
+    Without `texts` only the answers are scored (text_nll is NaN), which spares most of the output layer's work.
+    """
     where = next(model.parameters()).device
     counts = len(questions[0].answers)
     totals, hits, text_nll = (
@@ -123,26 +126,38 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64) -> Answers:
         group = [questions[row] for row in rows]
         trees = [_tree(question, width(group[-1])) for question in group]
         tokens, positions, allowed = (torch.stack(part).to(where) for part in zip(*trees, strict=True))
-        logits = model(tokens, position_ids=positions, attention_mask=allowed[:, None]).logits
-        log_p = torch.log_softmax(logits, -1)
-        best = logits.argmax(-1).cpu()
-        for place, (row, question) in enumerate(zip(rows, group, strict=True)):
-            start = len(question.prompt)
-            # The token at `at` is predicted at `source`: the one before it, or the prompt's last for a branch's first.
-            at, source = list(range(1, start)), list(range(start - 1))
-            spans, end = [], start
-            for branch, answer in zip(_branches(question), question.answers, strict=True):
-                spans.append((len(at), len(at) + len(answer), len(at) + len(branch)))
-                at += range(end, end + len(branch))
-                source += [start - 1, *range(end, end + len(branch) - 1)]
-                end += len(branch)
-            picked = log_p[place, source, tokens[place, at]].double().cpu().numpy()
-            totals[row] = [picked[begin:stop].sum() for begin, stop, _ in spans]
-            begin, stop, whole = spans[0]
-            hits[row] = bool((best[place, source[begin:stop]] == tokens[place, at[begin:stop]].cpu()).all())
-            text_nll[row] = -picked[:whole].sum() / whole
+        hidden = model.transformer(tokens, position_ids=positions, attention_mask=allowed[:, None]).last_hidden_state
+        scored = [_scored(question, texts) for question in group]
+        places = [(place, *pair) for place, (pairs, _) in enumerate(scored) for pair in pairs]
+        row_index, source, at = torch.tensor(places, device=where).T
+        logits = model.lm_head(hidden[row_index, source])
+        target = tokens[row_index, at]
+        picked = (logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(1)).double().cpu().numpy()
+        best = (logits.argmax(1) == target).cpu().numpy()
+        begin = 0
+        for row, (pairs, spans) in zip(rows, scored, strict=True):
+            mine, right = picked[begin : begin + len(pairs)], best[begin : begin + len(pairs)]
+            begin += len(pairs)
+            totals[row] = [mine[start:stop].sum() for start, stop in spans]
+            hits[row] = right[slice(*spans[0])].all()
+            text_nll[row] = -mine[: len(question.text) - 1].mean() if texts else np.nan
     lengths = np.array([len(question.answers[0]) for question in questions])
     return Answers(totals, hits, -totals[:, 0] / lengths, text_nll)
+
+
+def _scored(question: Question, texts: bool) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return which tokens of a question's tree to score, as (place that predicts it, its own place), and each answer's
+    span in that list. With `texts` the whole text stands before the wrong answers; without, the answers stand alone."""
+    start = len(question.prompt)
+    pairs = [(place - 1, place) for place in range(1, start)] if texts else []
+    spans, end = [], start
+    for branch, answer in zip(_branches(question), question.answers, strict=True):
+        wanted = len(branch) if texts else len(answer)
+        spans.append((len(pairs), len(pairs) + len(answer)))
+        # The first token of every branch is predicted at the prompt's last one.
+        pairs += [(start - 1 if place == end else place - 1, place) for place in range(end, end + wanted)]
+        end += len(branch)
+    return pairs, spans
 
 
 @torch.no_grad()
@@ -160,7 +175,7 @@ def text_nll(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.
 
 def answer_probability(model, examples: Examples, batch_size: int = 64) -> float:
     """Return the mean multiple-choice answer probability of a set (1/6 is chance): what calibration watches."""
-    return float(choice_probability(ask(model, examples.questions, batch_size).log_probabilities).mean())
+    return float(choice_probability(ask(model, examples.questions, batch_size, texts=False).log_probabilities).mean())
 
 
 def evaluate(model, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:
