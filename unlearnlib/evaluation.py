@@ -140,7 +140,7 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
             begin += len(pairs)
             totals[row] = [mine[start:stop].sum() for start, stop in spans]
             hits[row] = right[slice(*spans[0])].all()
-            text_nll[row] = -mine[: len(question.text) - 1].mean() if texts else np.nan
+            text_nll[row] = -mine[: len(questions[row].text) - 1].mean() if texts else np.nan
     lengths = np.array([len(question.answers[0]) for question in questions])
     return Answers(totals, hits, -totals[:, 0] / lengths, text_nll)
 

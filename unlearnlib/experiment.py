@@ -28,7 +28,7 @@ from unlearnlib import (
     unlearning,
 )
 from unlearnlib.errors import UserError, nearest
-from unlearnlib.results import means, tidy
+from unlearnlib.tables import means, tidy
 
 SETS = ("forget", "paraphrase", "heldout", "retain", "never_seen", "general")
 FRONTIER_SETS = ("forget", "retain")

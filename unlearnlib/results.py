@@ -1,4 +1,4 @@
-"""Tidy tables and figures of a run, and where they come from."""
+"""Writing the tables and figures of a run, and what they depend on."""
 
 import json
 import platform
@@ -11,39 +11,6 @@ import pandas as pd
 
 from unlearnlib import paths
 from unlearnlib.errors import UserError
-
-COLUMNS = ["profile", "seed", "method", "layers", "step_size", "step", "set", "example", "metric", "value"]
-
-
-def tidy(table: pd.DataFrame, **constant) -> pd.DataFrame:
-    """Return `table` with the tidy columns (see COLUMNS) first; `constant` fills whole columns."""
-    table = table.assign(**constant)
-    known = [column for column in COLUMNS if column in table.columns]
-    return table[known + [column for column in table.columns if column not in known]]
-
-
-def means(
-    table: pd.DataFrame, by: Sequence[str] = ("profile", "seed", "method", "layers", "step_size", "set", "metric")
-):
-    """Return the mean over examples of every metric, one row per combination of `by` (those that the table has).
-
-    `text_nll` is averaged weighted by tokens as well, as the metric `perplexity` (exp of total NLL over total tokens).
-    """
-    import numpy as np
-
-    by = [column for column in by if column in table.columns]
-    plain = table[table["metric"] != "text_tokens"].groupby(by, dropna=False, sort=False)["value"].mean().reset_index()
-    keys = [column for column in by if column != "metric"]
-    scored = table[table["metric"].isin(["text_nll", "text_tokens"])]
-    if scored.empty:
-        return plain
-    wide = scored.pivot_table(
-        index=[*keys, "example"], columns="metric", values="value", dropna=False, observed=True
-    ).dropna(subset=["text_nll", "text_tokens"])
-    wide["nll_sum"] = wide["text_nll"] * wide["text_tokens"]
-    sums = wide.groupby(keys, dropna=False, sort=False)[["nll_sum", "text_tokens"]].sum()
-    perplexity = np.exp(sums["nll_sum"] / sums["text_tokens"]).rename("value").reset_index().assign(metric="perplexity")
-    return pd.concat([plain, perplexity], ignore_index=True)
 
 
 def save_table(table: pd.DataFrame, name: str, profile: str, seeds: Sequence[int]) -> Path:

@@ -194,7 +194,11 @@ def collateral(
                 )
         axes.set_title(look(chosen_set).label)
         axes.set_xlabel(f"{kind} of the\n{metric_label(metric)}")
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(3))
+        if ratio:
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+        else:
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(3))
         axes.margins(x=0.12)
     first = np.atleast_1d(axes_row)[0]
     first.set_yticks(range(len(names)), [look(name).label for name in names])
