@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 import tomllib
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from unlearnlib.errors import UserError  # noqa: E402
 VENV = ROOT / ".venv"
 STAMP = VENV / "set-up-of"  # holds what the finished environment was made from
 UNFINISHED = VENV / "set-up-unfinished"  # lies there while it is being made
-TORCH_INDEX = "https://download.pytorch.org/whl"
 # The steps, and roughly how many seconds each takes with a quick connection.
 STEPS = {"virtual environment": 5, "uv, the installer": 5, "torch": 40, "packages": 40, "check": 10}
 
@@ -194,10 +192,11 @@ def install_torch(python: str, install: list[str], environment: dict[str, str]) 
     backend = "auto" if has_gpu() else "cpu"
     announce("torch", f"{torch}, {'the build for this GPU' if backend == 'auto' else 'the CPU build'}")
     constraints = ["-c", "requirements.lock"]
-    if install[0] != python and reachable(f"{TORCH_INDEX}/{'cpu' if backend == 'cpu' else ''}"):
-        if attempt([*install, torch, f"--torch-backend={backend}", *constraints], environment):
+    if install[0] != python:
+        # uv knows where torch's builds lie; one retry, so that an index out of reach costs seconds and no minutes.
+        quick = {**environment, "UV_HTTP_RETRIES": "1"}
+        if attempt([*install, torch, f"--torch-backend={backend}", *constraints], quick):
             return
-    else:
         say("torch's own index is out of reach: taking torch from the configured package index")
     pip = [python, "-m", "pip", "install", *quiet()]
     call([*pip, torch, *constraints], environment, "torch cannot be installed: is the package index in reach?")
@@ -208,15 +207,6 @@ def has_gpu() -> bool:
         result = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
         return result.returncode == 0 and "GPU" in result.stdout
     return False
-
-
-def reachable(url: str) -> bool:
-    """Tell within a few seconds whether this address answers, so that an unreachable one costs no minutes."""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(f"{url.rstrip('/')}/torch/", method="HEAD"), timeout=5):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def requirements_hold(python: str, environment: dict[str, str], *options: str) -> bool:
