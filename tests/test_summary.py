@@ -1,9 +1,11 @@
 """The README's results table comes from the committed tables, and from nothing else."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from unlearnlib import paths, summary
+from unlearnlib import figures, paths, summary
 from unlearnlib.errors import UserError
 
 
@@ -41,3 +43,27 @@ def test_missing_marks_and_tables_are_one_line(tmp_path):
         summary.readme_with_table("no marks here", "table")
     with pytest.raises(UserError, match="publish"):
         summary.results_table(tmp_path)
+
+
+def test_the_readme_figure_is_drawn_from_the_committed_tables(tmp_path):
+    results = paths.ROOT / "results"
+    if not (results / "05_frontier.csv").is_file():
+        pytest.fail("results/ holds no tables: run ./run_all.sh --publish")
+    assert "figures/05_frontier.png" in (paths.ROOT / "README.md").read_text()
+    models = pd.read_csv(results / "05_layers.csv").query("method in ['finetuned', 'retrained']")
+    figure = figures.frontier(pd.concat([pd.read_csv(results / "05_frontier.csv"), models]), by="layers")
+    drawn = Image.open(figures.save(figure, tmp_path, "again")).convert("L")
+    committed = Image.open(paths.ROOT / "figures" / "05_frontier.png").convert("L")
+    assert drawn.size == committed.size
+    # The tables are rounded to six digits, so that a line may differ by a shade at its edge.
+    difference = np.abs(np.asarray(drawn, float) - np.asarray(committed, float)).mean()
+    assert difference < 0.2, "figures/05_frontier.png is out of date: run ./run_all.sh --publish"
+
+
+def test_the_model_card_says_what_the_notebook_measured():
+    card = (paths.DATA / "base_model" / "README.md").read_text()
+    table = pd.read_csv(paths.ROOT / "results" / "01_base_model.csv").set_index("set")
+    for name, row in table.iterrows():
+        assert f"| {row['perplexity']:.2f} |" in card, f"perplexity of {name}"
+        if np.isfinite(row["answer_probability"]):
+            assert f"| {row['answer_probability']:.3f} |" in card, f"answer probability of {name}"

@@ -44,6 +44,7 @@ def main(words: Sequence[str]) -> int:
                     print("not published: the run is not complete", file=sys.stderr)
                     return 1
                 print(f"published {publish.publish(jobs.values())} files to results/, figures/ and notebooks/")
+                _renew_readme()
             return 0 if complete else 1
     except UserError as error:
         print(f"run_all.sh: {error}", file=sys.stderr)
@@ -54,6 +55,15 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept: start ./run_all.sh again to go on from there", file=sys.stderr)
         return 130
+
+
+def _renew_readme() -> None:
+    """Write the published tables into the README, where it has a place for them."""
+    from unlearnlib import summary  # imports pandas and scipy, which a run itself does without
+
+    readme = paths.ROOT / "README.md"
+    if readme.is_file() and summary.BEGIN in readme.read_text(encoding="utf-8"):
+        summary.main([])
 
 
 def preview(jobs: Sequence[Job], force: bool = False) -> str:

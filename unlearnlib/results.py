@@ -1,8 +1,7 @@
 """Writing the tables and figures of a run, and what they depend on."""
 
-import json
+import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -39,25 +38,15 @@ def save_figure(figure, name: str, profile: str, seeds: Sequence[int]):
 
 
 def provenance() -> dict[str, str]:
-    """Return what a result depends on beside its profile: commit, versions and hardware, as short strings."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=paths.ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    """Return what a result depends on beside its code and profile: versions and hardware, as short strings."""
     packages = {name: version(name) for name in ("torch", "transformers", "datasets", "papermill", "snakemake")}
-    return {
-        "commit": commit or "unknown",
-        "python": platform.python_version(),
-        **packages,
-        "machine": platform.machine(),
-    }
+    return {"python": platform.python_version(), **packages, "processor": _processor(), "cores": str(os.cpu_count())}
 
 
-def write_provenance(profile, seeds: Sequence[int]) -> Path:
-    """Write provenance.json (with the whole profile) beside the results of this run and return the path."""
-    from dataclasses import asdict
-
-    folder = paths.run_folder(profile.name, seeds)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "provenance.json"
-    path.write_text(json.dumps({**provenance(), "profile": asdict(profile), "seeds": list(seeds)}, indent=1) + "\n")
-    return path
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()} ({platform.machine()})"
