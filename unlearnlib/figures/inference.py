@@ -36,8 +36,8 @@ def forest(comparisons: pd.DataFrame, by: str = "method"):
                 va="center", fontsize=8, color=DARK, annotation_clip=False,
             )  # fmt: skip
         size = part["n"].max()
-        of = "all points pooled, as in the paper" if unit == "points" else "seed means: the inference"
-        axes.set_title(f"{of}  (n = {size:.0f})" if len(part) else of)
+        of = "points pooled, as in the paper" if unit == "points" else "seed means: the inference"
+        axes.set_title(f"{of}\n(n = {size:.0f})" if len(part) else of)
         axes.grid(False, axis="y")
         axes.margins(x=0.1)
     left.set_yticks(range(len(names)), [look(name).label for name in names])

@@ -187,8 +187,8 @@ def before_after(
         if metric == "answer_probability":
             axes.axhline(CHANCE, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
             axes.annotate(
-                "chance, 1/6", (1, CHANCE), (-2, -4), xycoords=("axes fraction", "data"), textcoords="offset points",
-                ha="right", va="top", color=GREY, fontsize=8.5,
+                "chance, 1/6", (1, CHANCE), (-2, 4), xycoords=("axes fraction", "data"), textcoords="offset points",
+                ha="right", va="bottom", color=GREY, fontsize=8.5,
             )  # fmt: skip
         axes.set_xticks(range(len(sets)), [wrapped(look(name).label) for name in sets])
         axes.set(ylim=(-0.03, 1.03), xlim=(-0.5, len(sets) - 0.5))
