@@ -357,10 +357,10 @@ def test_steps_go_from_the_finetuned_model_past_the_line_of_equal_forgetting():
     drawn = markers(axes, shown.color, shown.marker)
     assert drawn[:, 0].tolist() == [0.0, 0.5, 1.0]
     start = table.query("method == 'finetuned'")["value"].mean()
-    assert drawn[0, 1] == pytest.approx(start)
-    level = table.query("method == 'retrained'")["value"].mean()
+    assert drawn[0, 1] == pytest.approx(start, rel=1e-2)
+    level = np.exp(np.log(table.query("method == 'retrained'").groupby("seed")["value"].mean()).mean())
     flat = [line for line in axes.get_lines() if len(set(line.get_ydata())) == 1]
-    assert any(line.get_ydata()[0] == pytest.approx(level) for line in flat)
+    assert any(line.get_ydata()[0] == pytest.approx(level, rel=1e-2) for line in flat)
 
 
 def test_gradient_norms_add_up_to_the_whole_model():

@@ -227,5 +227,5 @@ def gradient_norms(
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="norm of the recorded gradient (log axis)")
     figure.legend(loc="outside right upper")
-    set_title(axes, "The recorded gradients shrink as the points are learned", norms)
+    set_title(axes, "The recorded gradients", norms)
     return figure

@@ -220,7 +220,10 @@ def along_steps(table: pd.DataFrame, metric: str, sets: Sequence[str], by: str =
     """
     need_columns(table, by, "step")
     table = chosen_rows(table, metrics=[metric])
-    figure, panels = new_figure(1, len(sets), sharey=metric != "perplexity")
+    logarithmic = metric == "perplexity"
+    if logarithmic:  # spans orders of magnitude: its logarithm is what is averaged
+        table = table.assign(value=np.log(table["value"]))
+    figure, panels = new_figure(1, len(sets), sharey=not logarithmic)
     models = ("base", "retrained")
     names = [name for name in in_order(table[by]) if name not in REFERENCES]
     for axes, chosen_set in zip(np.atleast_1d(panels), sets, strict=True):
@@ -229,29 +232,30 @@ def along_steps(table: pd.DataFrame, metric: str, sets: Sequence[str], by: str =
         for name in names:
             rows = pd.concat([start.assign(**{by: name}), part[part[by] == name]])
             summary = over_seeds(rows, by="step").sort_values("step")
+            if logarithmic:
+                summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
             shown = look(name)
             draw_band(axes, summary["step"], summary, shown.color)
             axes.plot(summary["step"], summary["mean"], color=shown.color, marker=shown.marker, markersize=5)
         for name in models:
             mine = part[part["method"] == name]
             if len(mine):
-                axes.axhline(
-                    over_seeds(mine)["mean"].iloc[0], color=look(name).color, linewidth=1.4, linestyle=(0, (5, 2))
-                )
+                level = over_seeds(mine)["mean"].iloc[0]
+                level = np.exp(level) if logarithmic else level
+                axes.axhline(level, color=look(name).color, linewidth=1.4, linestyle=(0, (5, 2)))
         axes.axvline(1, color="#BBBBBB", linewidth=0.8, zorder=0)
         axes.set_title(SETS[chosen_set].label)
         axes.set_xlabel("step / step to\nequal forgetting")
-        if metric == "perplexity":
+        if logarithmic:
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(ticker.NullFormatter())
-    np.atleast_1d(panels)[0].set_ylabel(
-        metric_label(metric) + (" (log axis; lower is better)" if metric == "perplexity" else "")
-    )
+    np.atleast_1d(panels)[0].set_ylabel(metric_label(metric) + " (log axis; lower is better)" * logarithmic)
+    figure.supxlabel(seeds_text(table), fontsize=8.5, color=GREY, ha="right", x=0.995)
     handles = [handle(look(name), line=True) for name in names]
     handles += [
         Line2D([], [], color=look(name).color, linestyle=(0, (5, 2)), label=look(name).label) for name in models
     ]
-    note(figure, table, handles)
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2, handletextpad=0.4)
     return figure
 
 
@@ -268,6 +272,8 @@ def _curve(rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str]) -> pd.Dat
         points["step"] = points.groupby("seed")["step_size"].rank(method="dense")
     summary = over_seeds(points, value="y", by="step").sort_values("step").set_index("step")
     curve = points.groupby("step")[["x", "y"]].mean().join(summary[["low", "high"]])
+    if y[1] in ("answer_probability", "cloze_hit"):  # a t-interval may leave the range that the value can have
+        curve[["low", "high"]] = curve[["low", "high"]].clip(0, 1)
     curve["calibrated"] = False
     if "calibrated" in rows.columns:
         known = rows[np.isclose(rows["step_size"], rows["calibrated"]) & reached_rows(rows)].drop_duplicates(["seed"])
