@@ -30,11 +30,12 @@ def load_table(name: str, profile: str, seeds: Sequence[int]) -> pd.DataFrame:
 
 
 def save_figure(figure, name: str, profile: str, seeds: Sequence[int]):
-    """Write `figure` as figures/<name>.png of this run and return it, for the notebook to show."""
+    """Write `figure` as figures/<name>.png of this run and return that very picture, for the notebook to show."""
+    from IPython.display import Image
+
     from unlearnlib import figures
 
-    figures.save(figure, paths.run_folder(profile, seeds) / "figures", name)
-    return figure
+    return Image(filename=figures.save(figure, paths.run_folder(profile, seeds) / "figures", name), format="png")
 
 
 def provenance() -> dict[str, str]:
