@@ -5,7 +5,7 @@ import torch
 
 from unlearnlib import gradients, training
 from unlearnlib.errors import UserError
-from unlearnlib.models import WTE, layer_names, resolve
+from unlearnlib.models import WPE, WTE, layer_names, resolve
 
 
 def naive(model, ids) -> dict[str, torch.Tensor]:
@@ -113,6 +113,22 @@ def test_sum_of_the_first_epoch_equals_the_sum_of_its_points(recorded):
     from_points = record.subset(model, points, everything)
     for name in from_sum:
         assert relative_error(from_points[name], from_sum[name]) < 1e-5, name
+
+
+def test_a_removed_point_is_not_recorded_and_the_others_are_those_of_the_smaller_batch(
+    make_model, sequences, tmp_path
+):
+    points, removed = ["text-0", "text-3", "text-4"], {"text-3"}
+    plan = training.Plan(epochs=1, batch_size=8, learning_rate=1e-2)
+    steps = training.schedule({name: len(ids) for name, ids in sequences.items()}, plan, seed=4)
+    recorder = gradients.Recorder(points)
+    training.fine_tune(make_model(), sequences, steps, plan, removed=removed, recorder=recorder)
+    recorder.save(tmp_path)
+    record, base = gradients.Record(tmp_path), make_model()
+    assert record.points() == ["text-0", "text-4"]
+    expected = {name: sum(naive(base, sequences[point])[name] for point in record.points()) for name in (WTE, WPE)}
+    total = record.total({name: resolve(base, "all")[name] for name in expected})
+    assert all(relative_error(total[name], expected[name]) < 1e-5 for name in expected)
 
 
 def test_epochs_add_up_and_unknown_ones_are_refused(recorded):

@@ -53,21 +53,37 @@ def _leaf_modules(model, parts: Iterable[str] | None = None) -> dict[str, torch.
 
 
 @contextmanager
-def capture(model, parts: Iterable[str] | None = None, backward_hooks: bool = True) -> Iterator[Captured]:
+def capture(
+    model,
+    parts: Iterable[str] | None = None,
+    backward_hooks: bool = True,
+    rows: Sequence[int] | None = None,
+    scale: float = 1.0,
+) -> Iterator[Captured]:
     """Catch inputs and output gradients of the modules that own `parts` (default: all) while the context is open.
 
-    With `backward_hooks` the output gradients are caught when the caller runs an ordinary `backward()`; without, the
-    outputs are kept and the caller asks autograd for their gradients, which saves all weight gradients.
+    With `backward_hooks` the output gradients are caught when the caller runs an ordinary `backward()`: of these `rows`
+    of the batch alone (default: all), multiplied by `scale`, which undoes a division of the loss. Without, the outputs
+    are kept and the caller asks autograd for their gradients, which saves all weight gradients.
     """
     captured = Captured(_leaf_modules(model, parts))
     handles = []
+    index = None if rows is None else torch.tensor(rows, device=next(model.parameters()).device)
+
+    def chosen(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        # A copy of some rows: what was caught of the others would stay in memory until the step is over. The positions
+        # are looked up once for all rows. (index_select takes a third of the time of tensor[rows].)
+        return tensor.detach() if index is None or name == "transformer.wpe" else tensor.detach().index_select(0, index)
 
     def hook(name):
+        def backward_hook(gradient):
+            captured.output_gradients[name] = chosen(name, gradient).mul(scale)
+
         def forward_hook(_module, inputs, output):
-            captured.inputs[name] = inputs[0].detach()
+            captured.inputs[name] = chosen(name, inputs[0])
             if backward_hooks:
                 # A tensor hook runs in the very backward pass of the training step: recording adds no pass of its own.
-                output.register_hook(lambda gradient: captured.output_gradients.__setitem__(name, gradient.detach()))
+                output.register_hook(backward_hook)
             else:
                 captured.outputs[name] = output
 
@@ -86,17 +102,17 @@ def _normalised(module: torch.nn.LayerNorm, inputs: torch.Tensor) -> torch.Tenso
     return torch.nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
 
 
-def factors(captured: Captured, rows: int | slice, length: int) -> Factors:
+def factors(captured: Captured, rows: int | slice = slice(None), length: int | None = None) -> Factors:
     """Return the exact factors of one text's gradient from a captured batch, or of several texts at once.
 
     Keys are `module/input` (activations [T, d_in], or token ids [T] for embeddings) and `module/output_gradient`
     ([T, d_out]); a layer norm keeps its two small gradients densely. A slice of rows gives each a first dimension more.
-    `length` is the text's token count (of several, the longest's): positions beyond it carry no loss and are dropped.
-    The factors are views of what was captured where possible.
+    `length` is the text's token count: positions beyond it carry no loss and are dropped (None keeps them all). The
+    factors are views of what was captured where possible.
     """
     result = {}
     # The last token predicts nothing, so it carries no gradient in any layer: T - 1 positions are exact.
-    keep = slice(0, length - 1)
+    keep = slice(None if length is None else length - 1)
     for name, module in captured.modules.items():
         if name not in captured.output_gradients:
             continue
@@ -105,7 +121,8 @@ def factors(captured: Captured, rows: int | slice, length: int) -> Factors:
         if name == "transformer.wpe":
             if "transformer.wte" not in captured.output_gradients:
                 raise UserError("the position embedding's gradient is read from the input embedding's: capture both")
-            result[f"{name}/input"] = captured.inputs[name][0, keep]
+            texts = captured.output_gradients["transformer.wte"].shape[0]
+            result[f"{name}/input"] = captured.inputs[name].expand(texts, -1)[rows, keep]
             continue
         incoming, outgoing = captured.inputs[name][rows, keep], captured.output_gradients[name][rows, keep]
         if isinstance(module, torch.nn.LayerNorm):
@@ -114,6 +131,20 @@ def factors(captured: Captured, rows: int | slice, length: int) -> Factors:
         else:
             result[f"{name}/input"], result[f"{name}/output_gradient"] = incoming, outgoing
     return result
+
+
+def one_text(stored: Factors, row: int, length: int) -> Factors:
+    """Return copies of the factors of one text of `length` tokens out of the `stored` factors of several."""
+    return {key: (value[row] if _is_dense(key) else value[row, : length - 1]).clone() for key, value in stored.items()}
+
+
+def merged(stored: Factors) -> Factors:
+    """Return the factors of the sum of several texts' gradients: the tokens of all, as if they were one text's."""
+    return {key: value.sum(0) if _is_dense(key) else value.flatten(0, 1) for key, value in stored.items()}
+
+
+def _is_dense(key: str) -> bool:
+    return key.endswith(("/weight", "/bias"))
 
 
 def densify(model, stored: Factors, parts: Iterable[str] | None = None) -> Gradient:
@@ -152,40 +183,7 @@ def densify(model, stored: Factors, parts: Iterable[str] | None = None) -> Gradi
     return result
 
 
-def batch_sum(captured: Captured, weights: torch.Tensor) -> Gradient:
-    """Return, by part, the sum over the batch of each text's gradient times its entry in `weights` ([n]).
-
-    Texts of weight zero are left out of the products altogether.
-    """
-    rows = weights.nonzero().flatten()
-    scale = weights[rows].view(-1, 1, 1)
-    result: Gradient = {}
-    for name, module in captured.modules.items():
-        if name not in captured.output_gradients:
-            continue
-        source = "transformer.wte" if name == "transformer.wpe" else name
-        outgoing = captured.output_gradients[source][rows] * scale
-        incoming = captured.inputs[name]
-        if isinstance(module, torch.nn.LayerNorm):
-            result[f"{name}.weight"] = (outgoing * _normalised(module, incoming[rows])).sum((0, 1))
-            result[f"{name}.bias"] = outgoing.sum((0, 1))
-        elif name == "transformer.wte":
-            result[f"{WTE}#input"] = torch.zeros_like(module.weight).index_add_(
-                0, incoming[rows].flatten(), outgoing.flatten(0, 1)
-            )
-        elif name == "transformer.wpe":
-            result[WPE] = torch.zeros_like(module.weight).index_add_(0, incoming.flatten(), outgoing.sum(0))
-        elif name == "lm_head":
-            result[f"{WTE}#output"] = outgoing.flatten(0, 1).T @ incoming[rows].flatten(0, 1)
-        else:
-            result[f"{name}.weight"] = incoming[rows].flatten(0, 1).T @ outgoing.flatten(0, 1)
-            result[f"{name}.bias"] = outgoing.sum((0, 1))
-    return result
-
-
-def _capture_at(
-    model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None
-) -> tuple[Captured, torch.Tensor]:
+def _capture_at(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None) -> Captured:
     """Return what one batch's own losses give at the model's present parameters, without any weight gradient."""
     where = next(model.parameters()).device
     tokens, lengths = batches.pad(sequences)
@@ -197,13 +195,13 @@ def _capture_at(
         grads = torch.autograd.grad(loss, [captured.outputs[name] for name in names])
     captured.output_gradients = dict(zip(names, (gradient.detach() for gradient in grads), strict=True))
     captured.outputs.clear()
-    return captured, lengths
+    return captured
 
 
 def per_example_factors(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None) -> list[Factors]:
     """Return the gradient of each text's mean token loss at the model's present parameters, as factors."""
-    captured, lengths = _capture_at(model, sequences, parts)
-    return [factors(captured, row, int(length)) for row, length in enumerate(lengths)]
+    captured = _capture_at(model, sequences, parts)
+    return [factors(captured, row, len(sequence)) for row, sequence in enumerate(sequences)]
 
 
 def per_example_gradients(
@@ -214,12 +212,12 @@ def per_example_gradients(
     The tensors are views of those of a few texts: keep a clone where one of them is to outlive the others.
     """
     parts = None if parts is None else list(parts)
-    captured, lengths = _capture_at(model, sequences, parts)
+    captured = _capture_at(model, sequences, parts)
     # One product for a few texts at once, up to 64 MB of gradients: more would cost more in fresh memory than it saves.
     together = max(1, 2**24 // sum(value.numel() for value in model.parameters()))
     for start in range(0, len(sequences), together):
         rows = slice(start, start + together)
-        stacked = densify(model, factors(captured, rows, int(lengths.max())), parts)
+        stacked = densify(model, factors(captured, rows), parts)
         for row in range(len(sequences[rows])):
             yield {part: value[row] for part, value in stacked.items()}
 
@@ -231,10 +229,9 @@ def sum_gradient(
     parts = None if parts is None else list(parts)
     total: Gradient = {}
     for start in range(0, len(sequences), batch_size):
-        captured, lengths = _capture_at(model, sequences[start : start + batch_size], parts)
-        ones = torch.ones(len(lengths), device=next(model.parameters()).device)
-        total = add(batch_sum(captured, ones), total)
-    return {part: value for part, value in total.items() if parts is None or part in parts}
+        captured = _capture_at(model, sequences[start : start + batch_size], parts)
+        total = add(densify(model, merged(factors(captured)), parts), total)
+    return total
 
 
 def add(total: Gradient, other: Mapping[str, torch.Tensor]) -> Gradient:
@@ -293,34 +290,23 @@ class Recorder:
     def __init__(self, points: Iterable[str], point_epochs: Sequence[int] = (0,)):
         self.points = frozenset(points)
         self.point_epochs = frozenset(point_epochs)
-        self.factors: dict[int, dict[str, Factors]] = {}
+        self.steps: list[tuple[int, list[str], list[int], Factors]] = []
         self.sums: dict[int, Gradient] = {}
 
-    def wants(self, ids: Sequence[str]) -> bool:
-        """Return whether a batch with these ids holds a point to record."""
-        return not self.points.isdisjoint(ids)
-
-    def add(self, captured: Captured, ids: Sequence[str], lengths: Sequence[int], epoch: int, count: int) -> None:
-        """Record one training step; `count` is the number of texts that its loss was divided by."""
-        where = next(iter(captured.output_gradients.values())).device
-        weights = torch.tensor([float(count) if name in self.points else 0.0 for name in ids], device=where)
-        self.sums[epoch] = add(batch_sum(captured, weights), self.sums.get(epoch, {}))
+    def add(self, model, captured: Captured, names: Sequence[str], lengths: Sequence[int], epoch: int) -> None:
+        """Record one training step, in which these points of these token counts were captured, in this order."""
+        stored = factors(captured)
+        self.sums[epoch] = add(densify(model, merged(stored)), self.sums.get(epoch, {}))
         if epoch in self.point_epochs:
-            for row, name in enumerate(ids):
-                if name in self.points:
-                    # Copies, or the store would keep the whole batch alive; the division of the loss is undone here.
-                    self.factors.setdefault(epoch, {})[name] = {
-                        key: value.clone() if key.endswith("/input") else value * count
-                        for key, value in factors(captured, row, int(lengths[row])).items()
-                    }
+            self.steps.append((epoch, list(names), list(lengths), stored))
 
     def save(self, folder: Path) -> None:
         """Write `points.safetensors` (factors) and `sums.safetensors` into `folder`."""
         points = {
-            f"{epoch}|{name}|{key}": value.contiguous().cpu()
-            for epoch, by_name in self.factors.items()
-            for name, stored in by_name.items()
-            for key, value in stored.items()
+            f"{epoch}|{name}|{key}": value.cpu()
+            for epoch, names, lengths, stored in self.steps
+            for row, (name, length) in enumerate(zip(names, lengths, strict=True))
+            for key, value in one_text(stored, row, length).items()
         }
         sums = {
             f"{epoch}|{part}": value.contiguous().cpu()
@@ -396,11 +382,12 @@ __all__ = [
     "Record",
     "Recorder",
     "add",
-    "batch_sum",
     "capture",
     "densify",
     "factors",
+    "merged",
     "norm",
+    "one_text",
     "parts_of",
     "per_example_factors",
     "per_example_gradients",

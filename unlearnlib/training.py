@@ -124,15 +124,16 @@ def fine_tune(
             [texts[name] if keep else [0, 0] for name, keep in zip(step.ids, present, strict=True)], step.width
         )
         kept = torch.tensor(present, dtype=torch.float32, device=where)
-        recording = recorder is not None and recorder.wants(step.ids)
-        with gradients.capture(model) if recording else nullcontext() as captured:
+        slots = [slot for slot, name in enumerate(step.ids) if present[slot] and recorder and name in recorder.points]
+        with gradients.capture(model, rows=slots, scale=count) if slots else nullcontext() as captured:
             loss = (batches.text_losses(model, tokens.to(where), lengths) * kept).sum() / count
             loss.backward()
         value = float(loss.detach())
         if value != value or value in (float("inf"), float("-inf")):
             raise UserError(f"the loss became {value} in step {step.step}: lower learning_rate in the profile")
-        if recording:
-            recorder.add(captured, step.ids, lengths, step.epoch, count)
+        if slots:
+            names = [step.ids[slot] for slot in slots]
+            recorder.add(model, captured, names, [len(texts[name]) for name in names], step.epoch)
         if plan.gradient_clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), plan.gradient_clip)
         for group in optimizer.param_groups:
