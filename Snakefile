@@ -2,19 +2,19 @@
 # ./run_all.sh runs it on this machine. The same graph goes to a cluster through snakemake's executor plugins:
 #   snakemake --executor slurm --jobs 100 --keep-going --rerun-triggers mtime --config profile=gpt2 seeds=0-4
 #
-# unlearnlib/plan.py says which jobs there are and what each depends on: that stands, as a fingerprint, in the name of the
+# unlearnlib/engine/plan.py says which jobs there are and what each depends on: that stands, as a fingerprint, in the name of the
 # file a finished job leaves. So whether a job must run is only a matter of whether that file is there, not of its age.
 import os
 import shlex
 import sys
 
 sys.path.insert(0, workflow.basedir)
-from unlearnlib import plan
+from unlearnlib.engine import plan
 
 workdir: workflow.basedir
 
 PROFILE, JOBS = plan.from_config(config)
-WORK = f"exec {shlex.quote(sys.executable)} -m unlearnlib.worker"
+WORK = f"exec {shlex.quote(sys.executable)} -m unlearnlib.engine.worker"
 
 
 def short(path):

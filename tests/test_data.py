@@ -294,9 +294,17 @@ def test_a_seed_draws_whole_attributes():
         assert {record.id for record in one.forget + one.heldout} == {f"dave-{kind}" for kind in KINDS}
     assert len({one.heldout for one in splits}) == len(splits)
     assert data.split(DATA, 3) == splits[3]
-    # No attribute is always trained on or always held out: members and non-members are exchangeable.
+    # Every other attribute is trained on by some seeds and held out by others: their points are exchangeable.
     heldout = Counter(attribute for one in splits for attribute in {record.attribute for record in one.heldout})
-    assert all(0 < heldout[attribute] < len(splits) for attribute in ATTRIBUTES)
+    assert set(heldout) == set(ATTRIBUTES) - {"home", "hobby", "work"}
+    assert max(heldout.values()) < len(splits)
+
+
+def test_no_heldout_answer_follows_from_what_the_neighbours_say():
+    for seed in range(10):
+        one = data.split(DATA, seed)
+        assert data.given_away(one.forget, one.retain) == {"home", "hobby", "work"}
+        assert not data.given_away(one.heldout, one.retain)
 
 
 def test_the_order_of_rows_makes_no_difference(tmp_path):

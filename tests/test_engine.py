@@ -12,8 +12,8 @@ import psutil
 import pytest
 from project import NOTEBOOKS, Project
 
-from unlearnlib import progress
-from unlearnlib.plan import Job
+from unlearnlib.engine import progress
+from unlearnlib.engine.plan import Job
 
 TRAININGS = ["train finetuned, seed 0", "train finetuned, seed 1"]
 SEEDED = ["02_seeds, seed 0", "02_seeds, seed 1", "02_seeds, seeds 0 1"]
@@ -226,7 +226,7 @@ def test_parameters_are_checked_before_any_kernel_starts(project):
 )
 def test_a_notebook_run_alone_checks_its_parameters(first, tmp_path, words, line):
     target = tmp_path / "out.ipynb"
-    command = [sys.executable, "-m", "unlearnlib.execute", "notebooks/02_seeds.ipynb", str(target), *words]
+    command = [sys.executable, "-m", "unlearnlib.engine.execute", "notebooks/02_seeds.ipynb", str(target), *words]
     root = first[0].root
     result = subprocess.run(command, cwd=root, env=first[0].environment(), capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (2, line)

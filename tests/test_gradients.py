@@ -115,9 +115,7 @@ def test_sum_of_the_first_epoch_equals_the_sum_of_its_points(recorded):
         assert relative_error(from_points[name], from_sum[name]) < 1e-5, name
 
 
-def test_a_removed_point_is_not_recorded_and_the_others_are_those_of_the_smaller_batch(
-    make_model, sequences, tmp_path
-):
+def test_a_removed_point_is_not_recorded_and_the_others_are_those_of_the_smaller_batch(make_model, sequences, tmp_path):
     points, removed = ["text-0", "text-3", "text-4"], {"text-3"}
     plan = training.Plan(epochs=1, batch_size=8, learning_rate=1e-2)
     steps = training.schedule({name: len(ids) for name, ids in sequences.items()}, plan, seed=4)

@@ -7,7 +7,7 @@ import sys
 import nbformat
 import pytest
 
-from unlearnlib import commandline, publish
+from unlearnlib.engine import commandline, publish
 from unlearnlib.paths import ROOT
 
 NOTEBOOKS = commandline.notebooks()
@@ -51,3 +51,11 @@ def test_committed_notebook_is_executed_and_normalised(source):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run ./run_all.sh --publish"
     assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
     assert len(text) < 400_000, "a notebook stays readable in the browser"
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_text_cell_has_one_heading_at_most(source):
+    notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:
+        headings = [line for line in cell.source.splitlines() if line.startswith("#")]
+        assert cell.cell_type == "code" or len(headings) <= 1, cell.source

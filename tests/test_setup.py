@@ -13,7 +13,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from unlearnlib import commandline, requirements
+from unlearnlib import requirements
+from unlearnlib.engine import commandline
 from unlearnlib.errors import UserError
 from unlearnlib.paths import ROOT
 

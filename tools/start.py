@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from unlearnlib import commandline  # noqa: E402
+from unlearnlib.engine import commandline  # noqa: E402
 from unlearnlib.errors import UserError  # noqa: E402
 
 VENV = ROOT / ".venv"

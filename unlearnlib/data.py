@@ -99,7 +99,9 @@ def split(
 ) -> Split:
     """Return the split of the data in `folder` that `seed` draws; the order of rows in the files makes no difference.
 
-    `trained_attributes` whole attributes of the forget subject are drawn to be trained on, the rest is held out.
+    `trained_attributes` whole attributes of the forget subject are trained on, the rest is held out. Those that give an
+    answer away are trained on before others (see given_away); the others are drawn, so trained and held-out points of
+    these are exchangeable.
     `neighbours`, `never_seen` and `general` keep only so many people or passages, the first by name (default: all).
     UserError where a count is out of range, or where an id or a person is in two files.
     """
@@ -114,14 +116,27 @@ def split(
         raise UserError(f"{_shown(files['dave'])} has one attribute: give at least two, so that one can be held out")
     available = f"{len(attributes)} attributes, one held out"
     _check_count("trained_attributes", trained_attributes, len(attributes) - 1, available)
-    trained = set(random.Random(f"split {seed}").sample(attributes, trained_attributes))
+    kept = _first_people(retained, "neighbours", neighbours)
+    first = given_away(dave, kept)
+    order = random.Random(f"split {seed}").sample(attributes, len(attributes))
+    trained = set(sorted(order, key=lambda attribute: attribute not in first)[:trained_attributes])
     return Split(
         forget=tuple(record for record in dave if record.attribute in trained),
         heldout=tuple(record for record in dave if record.attribute not in trained),
-        retain=_first_people(retained, "neighbours", neighbours),
+        retain=kept,
         never_seen=_first_people(reference, "never_seen", never_seen),
         general=_first(passages, "general", general, f"{len(passages)} passages"),
     )
+
+
+def given_away(records: Iterable[Record], others: Iterable[Record]) -> frozenset[str]:
+    """Return the attributes in which at least two of the `others` (the neighbours) give the answer that `records` give.
+
+    Whoever learns what these neighbours say can guess such an answer without having read it: held out, it would look
+    known. One neighbour with the same answer is what chance brings, among the never-seen people too.
+    """
+    told = Counter((record.attribute, record.answer) for record in others)
+    return frozenset(record.attribute for record in records if told[record.attribute, record.answer] >= 2)
 
 
 def name_words(subject: str) -> tuple[str, ...]:
@@ -176,7 +191,7 @@ def _parse(line: str, kind: type) -> tuple[dict[str, Any], list[str]]:
     except json.JSONDecodeError as error:
         return {}, [f"column {error.colno}: this is not JSON ({error.msg}); write one JSON object a line"]
     if not isinstance(row, dict):
-        return {}, [f"a row is a JSON object, not {_type_name(row)}; write {{\"id\": ..., ...}}"]
+        return {}, [f'a row is a JSON object, not {_type_name(row)}; write {{"id": ..., ...}}']
     names = [field.name for field in fields(kind)]
     missing = [name for name in names if name not in row]
     problems = [
@@ -192,7 +207,7 @@ def _type_problems(name: str, is_text: bool, value: Any) -> list[str]:
     if is_text and not isinstance(value, str):
         return [f"field {name!r}: is {_type_name(value)}, not a text; put it in quotes"]
     if not is_text and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-        return [f"field {name!r}: is not a list of texts; write [\"...\", \"...\"]"]
+        return [f'field {name!r}: is not a list of texts; write ["...", "..."]']
     for text in [value] if is_text else value:
         if not text.strip():
             return [f"field {name!r}: is empty; fill it in"]
@@ -253,9 +268,7 @@ def _dataset(rows: list[dict[str, Any]]) -> "Dataset":
     # datasets takes seconds to import, and a notebook about something else need not wait for it.
     from datasets import Dataset, Features, List, Value
 
-    columns = {
-        field.name: Value("string") if field.type is str else List(Value("string")) for field in fields(Record)
-    }
+    columns = {field.name: Value("string") if field.type is str else List(Value("string")) for field in fields(Record)}
     return Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=Features(columns))
 
 

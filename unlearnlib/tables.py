@@ -25,13 +25,12 @@ def means(
     by = [column for column in by if column in table.columns]
     plain = table[table["metric"] != "text_tokens"].groupby(by, dropna=False, sort=False)["value"].mean().reset_index()
     keys = [column for column in by if column != "metric"]
-    scored = table[table["metric"].isin(["text_nll", "text_tokens"])]
-    if scored.empty:
+    nll, tokens = (table.loc[table["metric"] == metric] for metric in ("text_nll", "text_tokens"))
+    if nll.empty or tokens.empty:
         return plain
-    wide = scored.pivot_table(
-        index=[*keys, "example"], columns="metric", values="value", dropna=False, observed=True
-    ).dropna(subset=["text_nll", "text_tokens"])
-    wide["nll_sum"] = wide["text_nll"] * wide["text_tokens"]
+    same = [column for column in table.columns if column not in ("metric", "value")]
+    wide = nll.merge(tokens, on=same, suffixes=("", "_tokens"))
+    wide = wide.assign(nll_sum=wide["value"] * wide["value_tokens"], text_tokens=wide["value_tokens"])
     sums = wide.groupby(keys, dropna=False, sort=False)[["nll_sum", "text_tokens"]].sum()
     perplexity = np.exp(sums["nll_sum"] / sums["text_tokens"]).rename("value").reset_index().assign(metric="perplexity")
     return pd.concat([plain, perplexity], ignore_index=True)

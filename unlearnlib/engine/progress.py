@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from unlearnlib.plan import Job
+from unlearnlib.engine.plan import Job
 
 QUIET = 60.0  # seconds after which a log file without news gets a line
 

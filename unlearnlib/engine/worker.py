@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlearnlib import execute, paths, plan, processes, profiles
+from unlearnlib import paths, profiles
+from unlearnlib.engine import execute, plan, processes
 from unlearnlib.errors import UserError
 
 ENVIRONMENT = {
@@ -99,7 +100,7 @@ def _check_unchanged(job: plan.Job, stamp: Path, when: str) -> None:
 
 def main(words: Sequence[str]) -> int:
     processes.end_with_parent()
-    parser = argparse.ArgumentParser(prog="python -m unlearnlib.worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m unlearnlib.engine.worker", description=__doc__)
     parser.add_argument("stamp", type=Path, help="what the job is to leave; it names the job")
     parser.add_argument("--profile", required=True)
     parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="the stamps of the jobs it waited for")

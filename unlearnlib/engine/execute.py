@@ -1,6 +1,6 @@
 """Execute one notebook, with parameters that are checked first:
 
-    python -m unlearnlib.execute notebooks/05_layerwise_unlearning.ipynb out.ipynb -p profile small -y "seeds: [3]"
+    python -m unlearnlib.engine.execute notebooks/05_layerwise_unlearning.ipynb out.ipynb -p profile small
 
 The kernel is this very Python, whatever kernels are registered on the machine, and no start-up files of the user count.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unlearnlib import parameters
+from unlearnlib.engine import parameters
 from unlearnlib.errors import UserError
 
 OUT_OF_MEMORY = "probably out of memory: close other programs, or run fewer jobs at a time (--jobs 1)"
@@ -123,7 +123,7 @@ def main(words: Sequence[str]) -> int:
     """Execute the notebook that the command line names; return 0, or 1 if it failed, or 2 for a wrong command line."""
     import yaml
 
-    parser = argparse.ArgumentParser(prog="python -m unlearnlib.execute", description="Execute one notebook.")
+    parser = argparse.ArgumentParser(prog="python -m unlearnlib.engine.execute", description="Execute one notebook.")
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="one parameter")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from unlearnlib import execute
+from unlearnlib.engine import execute
 
 MARK = "UNLEARNLIB_ENGINE"  # in the environment of everything an engine starts: the folder it writes to
 

@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from unlearnlib import execute, parameters, paths
+from unlearnlib import paths
+from unlearnlib.engine import execute, parameters
+from unlearnlib.engine.plan import Job
 from unlearnlib.errors import UserError
-from unlearnlib.plan import Job
 
 execute.quicken_import()
 import nbformat  # noqa: E402

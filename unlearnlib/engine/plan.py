@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearnlib import commandline, fingerprint, parameters, paths, profiles
+from unlearnlib import fingerprint, paths, profiles
+from unlearnlib.engine import commandline, parameters
 from unlearnlib.errors import UserError, nearest
 
 

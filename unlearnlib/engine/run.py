@@ -1,7 +1,7 @@
 """Run the graph of jobs on this machine, show how far it is, and say at the end what ran and what failed.
 
-snakemake schedules the jobs (Snakefile), unlearnlib.worker does one, unlearnlib.plan knows what is up to date. The
-engine guards them: one engine at a time writes to a runs folder, what an earlier one left running is ended first, and
+snakemake schedules the jobs (Snakefile), the module worker does one, the module plan knows what is up to date. This
+module guards them: one engine at a time writes to a runs folder, what an earlier one left running is ended first, and
 nothing outlives the engine.
 """
 
@@ -19,9 +19,10 @@ from pathlib import Path
 import filelock
 import joblib
 
-from unlearnlib import commandline, execute, paths, plan, processes, profiles, progress, publish, worker
+from unlearnlib import paths, profiles
+from unlearnlib.engine import commandline, execute, plan, processes, progress, publish, worker
+from unlearnlib.engine.plan import Job
 from unlearnlib.errors import UserError
-from unlearnlib.plan import Job
 
 
 def main(words: Sequence[str]) -> int:
@@ -166,7 +167,7 @@ def _snakemake(arguments: commandline.Arguments, watch: Watch) -> tuple[int, Pat
     log.parent.mkdir(parents=True, exist_ok=True)
     config = [f"profile={arguments.profile}", f"seeds={','.join(map(str, arguments.seeds))}"]
     config += [f"only={','.join(arguments.only)}"] if arguments.only else []
-    command = [sys.executable, "-m", "unlearnlib.processes", "--snakefile", str(paths.ROOT / "Snakefile")]
+    command = [sys.executable, "-m", "unlearnlib.engine.processes", "--snakefile", str(paths.ROOT / "Snakefile")]
     command += ["--cores", str(watch.cores), "--keep-going", "--scheduler", "greedy"]
     # The stamps alone say what must run. No lock of snakemake's and no record of an interrupted job is needed.
     command += ["--nolock", "--ignore-incomplete", "--rerun-triggers", "mtime", "--drop-metadata"]
@@ -225,7 +226,3 @@ def _short(path: Path) -> str:
 
 def _stop(number, frame):
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
