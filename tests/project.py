@@ -15,7 +15,10 @@ import os
 from unlearnlib import cache, paths
 from unlearnlib import fingerprint as of
 
-KINDS = ("finetuned",)
+USUAL = ("finetuned",)
+
+def seeds_of(profile, kind, seeds):
+    return seeds
 
 def key(profile, kind, seed):
     return {"profile": profile, "kind": kind, "seed": seed, "code": of.code("unlearnlib.recipe")}

@@ -183,7 +183,9 @@ def test_jobs_end_with_a_killed_engine_by_themselves(project):
 
 def test_ctrl_c_ends_everything_promptly_and_says_how_to_go_on(project):
     beat = project.root / "beat.txt"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as it is inherited by what a shell runs in the background
     engine = project.start("--profile", "smoke", "--only", "02", "--force", TEST_HANG="[1]")
+    signal.signal(signal.SIGINT, before)
     wait_for(beat.exists)
     writers = psutil.Process(engine.pid).children(recursive=True)
     started = time.monotonic()

@@ -9,7 +9,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,8 @@ class Split:
     """The sets of examples of one seed; every tuple is sorted by id.
 
     `forget`: points about the forget subject that are trained on; `heldout`: those that are not; `retain`: the
-    neighbours, trained on; `never_seen`: people never trained on; `general`: general text, never trained on.
+    neighbours, trained on; `never_seen`: people never trained on; `general`: general text, never trained on;
+    `remaining`: points about the forget subject that are trained on and must stay, where only some are forgotten.
     """
 
     forget: tuple[Record, ...]
@@ -68,6 +69,19 @@ class Split:
     retain: tuple[Record, ...]
     never_seen: tuple[Record, ...]
     general: tuple[Passage, ...]
+    remaining: tuple[Record, ...] = ()
+
+    def forgetting(self, points: Iterable[str]) -> "Split":
+        """Return the split in which only these points are forgotten, the others remain; UserError for unknown ids."""
+        chosen, known = set(points), {record.id for record in self.forget}
+        if not chosen or not chosen <= known:
+            wrong = sorted(chosen - known) or ["nothing"]
+            raise UserError(f"cannot forget {wrong[0]!r} alone: {nearest(wrong[0], known)}")
+        return replace(
+            self,
+            forget=tuple(record for record in self.forget if record.id in chosen),
+            remaining=tuple(record for record in self.forget if record.id not in chosen),
+        )
 
 
 def load_records(path: str | Path) -> list[Record]:

@@ -34,8 +34,8 @@ class Examples:
 def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
     """Return the sets forget, paraphrase, heldout, retain, never_seen and general of a split, as tokens.
 
-    `paraphrase` holds the three paraphrases of each forget point, named `<id>#<number>`. General passages, which
-    are only scored, are cut at 128 tokens.
+    `paraphrase` holds the three paraphrases of each forget point, named `<id>#<number>`. Where only some points are
+    forgotten there is the set `remaining` too. General passages, which are only scored, are cut at 128 tokens.
     """
 
     def question(record: Record, number: int | None = None) -> Question:
@@ -45,8 +45,9 @@ def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
 
     sets = {
         name: Examples.asked([record.id for record in records], [question(record) for record in records])
-        for name in ("forget", "heldout", "retain", "never_seen")
+        for name in ("forget", "heldout", "retain", "never_seen", "remaining")
         for records in [getattr(split, name)]
+        if records or name != "remaining"
     }
     numbered = [(record, number) for record in split.forget for number in range(len(record.paraphrases))]
     sets["paraphrase"] = Examples.asked(

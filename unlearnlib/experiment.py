@@ -30,7 +30,6 @@ from unlearnlib import (
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.tables import means, tidy
 
-SETS = ("forget", "paraphrase", "heldout", "retain", "never_seen", "general")
 FRONTIER_SETS = ("forget", "retain")
 
 
@@ -51,12 +50,23 @@ class Variant:
 
 
 class Experiment:
-    """Everything of one profile and seed."""
+    """Everything of one profile and seed.
 
-    def __init__(self, profile: str, seed: int):
+    With `points` only so many of the seed's points are forgotten (one of the profile's forget_sizes), the others
+    remain, and the reference is the model retrained without these points alone.
+    """
+
+    def __init__(self, profile: str, seed: int, points: int | None = None):
         self.profile = profiles.load(profile)
         self.seed = seed
         self.split = jobs.split_of(self.profile, seed)
+        self._reference = ("retrained", "retrained")
+        if points is not None:
+            self._reference = ("smaller-sets", f"without {points}")
+            sizes = jobs.models(self.profile, "smaller-sets", seed)
+            if self._reference[1] not in sizes:
+                raise UserError(f"no forget set of {points} points: {nearest(self._reference[1], sizes)}")
+            self.split = self.split.forgetting(sizes[self._reference[1]])
         self._paths: dict[str, unlearning.Path] = {}
 
     # What is loaded, when it is needed
@@ -76,25 +86,26 @@ class Experiment:
         """The model before fine-tuning."""
         return self._base[0]
 
-    def folder(self, kind: str):
-        """Return the folder of the model of this kind, trained now if it has not been (see unlearnlib.jobs)."""
-        return jobs.train(self.profile, kind, self.seed)
+    def folder(self, kind: str, name: str | None = None):
+        """Return the folder of a trained model, trained now if it has not been (see unlearnlib.jobs.model_folder)."""
+        return jobs.model_folder(self.profile, kind, self.seed, name)
 
-    def _trained(self, kind: str):
-        folder = self.folder(kind)
-        model, _ = models.load(self.profile.base_model, on=self.profile.device)
-        training.load_weights(model, folder)
+    def load(self, kind: str, name: str | None = None, epoch: int | None = None, attention: str = "sdpa"):
+        """Return a new copy of a trained model; of the fine-tuned one also as it was after an `epoch`."""
+        folder = self.folder(kind, name)
+        model, _ = models.load(self.profile.base_model, attention, on=self.profile.device)
+        training.load_weights(model, folder, epoch)
         return model
 
     @cached_property
     def finetuned(self):
         """The model fine-tuned on Dave and his neighbours."""
-        return self._trained("finetuned")
+        return self.load("finetuned")
 
     @cached_property
     def retrained(self):
-        """The reference: fine-tuned with the same seed and schedule, and without Dave's points."""
-        return self._trained("retrained")
+        """The reference: fine-tuned with the same seed and schedule, and without the forgotten points."""
+        return self.load(*self._reference)
 
     def model(self, name: str):
         """Return the model `base`, `finetuned` or `retrained`."""
@@ -137,7 +148,9 @@ class Experiment:
     @cached_property
     def _depends(self) -> dict:
         return {
-            "models": [jobs.fingerprint(self.profile.name, kind, self.seed) for kind in jobs.KINDS],
+            "models": [
+                jobs.fingerprint(self.profile.name, kind, self.seed) for kind in ("finetuned", self._reference[0])
+            ],
             "sets": fingerprint.combine({"split": asdict(self.split)}),
             "code": fingerprint.code("unlearnlib.experiment"),
         }
@@ -169,6 +182,22 @@ class Experiment:
                 [tidy(self.evaluate(self.model(name)), method=name) for name in ("base", "finetuned", "retrained")]
             ),
         )
+
+    def without(self, kind: str, sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
+        """Return the evaluation, on the named sets, of every model of a kind that trains without some of the points
+        (column model; unlearnlib.jobs.models says which points)."""
+        chosen, frames = list(sets), []
+        for name in jobs.models(self.profile, kind, self.seed):
+            key = {"kind": kind, "model": name, "sets": chosen, "of": jobs.fingerprint(*self._job(kind))}
+            frames.append(
+                self.table("without", key, lambda name=name: self.evaluate(self.load(kind, name), chosen)).assign(
+                    model=name
+                )
+            )
+        return pd.concat(frames, ignore_index=True)
+
+    def _job(self, kind: str) -> tuple[str, str, int]:
+        return self.profile.name, kind, self.seed
 
     def target(self) -> float:
         """Return the target of equal forgetting: the answer probability at which the forget set cannot be told from
@@ -218,7 +247,7 @@ class Experiment:
         Each set is kept on its own, so that two notebooks which look at different sets share what they have in common.
         """
         frames = []
-        for name in SETS if sets is None else sets:
+        for name in self.sets if sets is None else sets:
 
             def compute(name: str = name) -> pd.DataFrame:
                 with unlearning.applied(self.finetuned, self._path(variant)(step_size)) as model:

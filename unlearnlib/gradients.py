@@ -183,7 +183,7 @@ def densify(model, stored: Factors, parts: Iterable[str] | None = None) -> Gradi
     return result
 
 
-def _capture_at(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None) -> Captured:
+def capture_at(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None) -> Captured:
     """Return what one batch's own losses give at the model's present parameters, without any weight gradient."""
     where = next(model.parameters()).device
     tokens, lengths = batches.pad(sequences)
@@ -200,7 +200,7 @@ def _capture_at(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] 
 
 def per_example_factors(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None) -> list[Factors]:
     """Return the gradient of each text's mean token loss at the model's present parameters, as factors."""
-    captured = _capture_at(model, sequences, parts)
+    captured = capture_at(model, sequences, parts)
     return [factors(captured, row, len(sequence)) for row, sequence in enumerate(sequences)]
 
 
@@ -212,7 +212,7 @@ def per_example_gradients(
     The tensors are views of those of a few texts: keep a clone where one of them is to outlive the others.
     """
     parts = None if parts is None else list(parts)
-    captured = _capture_at(model, sequences, parts)
+    captured = capture_at(model, sequences, parts)
     # One product for a few texts at once, up to 64 MB of gradients: more would cost more in fresh memory than it saves.
     together = max(1, 2**24 // sum(value.numel() for value in model.parameters()))
     for start in range(0, len(sequences), together):
@@ -229,7 +229,7 @@ def sum_gradient(
     parts = None if parts is None else list(parts)
     total: Gradient = {}
     for start in range(0, len(sequences), batch_size):
-        captured = _capture_at(model, sequences[start : start + batch_size], parts)
+        captured = capture_at(model, sequences[start : start + batch_size], parts)
         total = add(densify(model, merged(factors(captured)), parts), total)
     return total
 

@@ -1,27 +1,32 @@
-"""The training jobs: one model per seed and kind, each trained once and kept by content.
+"""The training jobs: every model is trained once, in one job, and kept by content.
 
-`python -m unlearnlib.jobs train --profile small --seed 3 --kind finetuned` trains one model, or finds it in the cache.
+`python -m unlearnlib.jobs train --profile small --seed 3 --kind finetuned` does one job, or finds it cached.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from unlearnlib import cache as cached
-from unlearnlib import data, paths, profiles
+from unlearnlib import data, paths, profiles, subsets
 from unlearnlib import fingerprint as fingerprints
 from unlearnlib.errors import UserError, nearest
 
 # finetuned: on everything, recording the gradients of Dave's points; retrained: the reference, which never saw them.
-KINDS = ("finetuned", "retrained")
+# The others train several models each, all without some of the points: random halves of them (in four jobs, which may
+# run side by side), one point each, and a few points (profiles: halves, left_out, forget_sizes).
+HALVES = ("halves-1", "halves-2", "halves-3", "halves-4")
+KINDS = ("finetuned", "retrained", *HALVES, "left-out", "smaller-sets")
+USUAL = ("finetuned", "retrained")
 
 # The fields of a profile that make a training plan; named here so that planning a run need not import torch.
 PLAN = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "gradient_clip")
 
-# What each notebook reads, for the order of a run; a notebook that is not named reads every training of its seeds.
-NEEDS = {"00": (), "01": ()}
+# What each notebook reads, for the order of a run; a notebook that is not named reads the usual trainings of its seeds.
+NEEDS = {"00": (), "01": (), "03": (*USUAL, *HALVES, "left-out"), "06": (*USUAL, "smaller-sets")}
 
 
 def split_of(profile: profiles.Profile, seed: int) -> data.Split:
@@ -44,11 +49,42 @@ def base_fingerprint(base_model: str) -> str:
     return fingerprints.files(*[path for path in files if path.name != "recipe.json"])
 
 
-def training_key(profile: profiles.Profile, kind: str, seed: int) -> dict:
+def seeds_of(profile_name: str, kind: str, seeds: Sequence[int]) -> tuple[int, ...]:
+    """Return those of `seeds` for which a profile has this kind of training job: ground truth is for a few seeds."""
+    profile = profiles.load(profile_name)
+    few = profile.halves_seeds if kind in HALVES else profile.left_out_seeds if kind == "left-out" else seeds
+    return tuple(seed for seed in seeds if seed in few)
+
+
+def models(profile: profiles.Profile, kind: str, seed: int) -> dict[str, tuple[str, ...]]:
+    """Return the models that a job trains: by name, the ids of the points that each is trained without.
+
+    Raises UserError for an unknown kind, and for a profile that asks for more points than the seed trains on.
+    """
+    if kind not in KINDS:
+        raise UserError(f"no kind of model {kind!r}: {nearest(kind, KINDS)}")
+    forget = tuple(record.id for record in split_of(profile, seed).forget)
+    if kind in USUAL:
+        return {kind: forget if kind == "retrained" else ()}
+    if kind in HALVES:
+        halves = list(enumerate(subsets.random_halves(forget, profile.halves, seed)))
+        return {f"half {number}": removed for number, removed in halves[HALVES.index(kind) :: len(HALVES)]}
+    order = subsets.drawn(forget, seed, "left out")
+    sizes = [profile.left_out] if kind == "left-out" else profile.forget_sizes
+    if max(sizes) >= len(forget):
+        key = "left_out" if kind == "left-out" else "forget_sizes"
+        raise UserError(f"{key} of profile {profile.name} asks for {max(sizes)} points: give fewer than {len(forget)}")
+    if kind == "left-out":
+        return {f"without {name}": (name,) for name in order[: profile.left_out]}
+    return {f"without {size}": tuple(order[:size]) for size in sizes}
+
+
+def training_key(profile: profiles.Profile, kind: str, seed: int, removed: Sequence[str] = ()) -> dict:
     """Return everything that a trained model depends on, and nothing else."""
     split = split_of(profile, seed)
     return {
-        "kind": kind,
+        "kind": kind if kind in USUAL else "without",
+        "removed": sorted(removed),
         "seed": seed,
         "base": base_fingerprint(profile.base_model),
         "plan": {name: getattr(profile, name) for name in PLAN},
@@ -69,45 +105,64 @@ def _device(name: str):
 
 def fingerprint(profile_name: str, kind: str, seed: int) -> str:
     """Return a short hash of all that one training job depends on."""
-    return fingerprints.combine(training_key(profiles.load(profile_name), kind, seed))
-
-
-def train(profile: profiles.Profile, kind: str, seed: int) -> Path:
-    """Return the folder of a trained model (see unlearnlib.training.save), training it if the cache lacks it.
-
-    A fine-tuned model's folder also holds the recorded gradients of the forget set. UserError for an unknown kind.
-    """
-    if kind not in KINDS:
-        raise UserError(f"no kind of model {kind!r}: {nearest(kind, KINDS)}")
-    return cached.folder(
-        paths.runs() / profile.name / "cache",
-        f"{kind}-seed{seed}",
-        training_key(profile, kind, seed),
-        lambda folder: _train(profile, kind, seed, folder),
+    profile = profiles.load(profile_name)
+    return fingerprints.combine(
+        {name: training_key(profile, kind, seed, removed) for name, removed in models(profile, kind, seed).items()}
     )
 
 
-def _train(profile: profiles.Profile, kind: str, seed: int, folder: Path) -> None:
-    from unlearnlib import batches, gradients, models, training
+def train(profile: profiles.Profile, kind: str, seed: int) -> dict[str, Path]:
+    """Return the folders of a job's models by name (see model_folder), training those that the cache lacks."""
+    return {name: model_folder(profile, kind, seed, name) for name in models(profile, kind, seed)}
+
+
+def model_folder(profile: profiles.Profile, kind: str, seed: int, name: str | None = None) -> Path:
+    """Return the folder of one trained model (default: the one that its kind is called after), trained if missing.
+
+    It holds the weights; of the kinds finetuned and retrained also the optimizer's moments and the log (see
+    unlearnlib.training.save); of a fine-tuned one also checkpoints and the recorded gradients of the forget set.
+    UserError for an unknown kind or name.
+    """
+    known = models(profile, kind, seed)
+    name = kind if name is None else name
+    if name not in known:
+        raise UserError(f"no model {name!r} of the kind {kind!r}: {nearest(name, known)}")
+    removed = known[name]
+    return cached.folder(
+        paths.runs() / profile.name / "cache",
+        f"{kind if kind in USUAL else 'without'}-seed{seed}",
+        training_key(profile, kind, seed, removed),
+        lambda folder: _train(profile, kind, seed, removed, f"{kind}, seed {seed}: {name}", folder),
+    )
+
+
+def _train(profile: profiles.Profile, kind: str, seed: int, removed: Sequence[str], title: str, folder: Path) -> None:
+    from unlearnlib import batches, gradients, training
+    from unlearnlib import models as base_models
 
     split = split_of(profile, seed)
-    model, tokenizer = models.load(profile.base_model, on=profile.device)
+    model, tokenizer = base_models.load(profile.base_model, on=profile.device)
     texts = {
         record.id: batches.encode_text(tokenizer, record.text, profile.max_tokens)
         for record in (*split.forget, *split.retain)
     }
     plan = training.Plan.of(profile)
     steps = training.schedule({name: len(ids) for name, ids in texts.items()}, plan, seed)
-    forget = [record.id for record in split.forget]
-    if kind == "retrained":
-        # The reference is trained by the rule of training without a text, and never reads the forget texts.
-        texts = {name: ids for name, ids in texts.items() if name not in set(forget)}
-        result = training.fine_tune(model, texts, steps, plan, removed=forget, progress=f"retraining, seed {seed}")
-        training.save(folder, model, result, steps, plan, seed, removed=forget)
+    # Whatever is trained without some texts is trained by the rule for that, and never reads them.
+    texts = {name: ids for name, ids in texts.items() if name not in set(removed)}
+    recorder, checkpoint = None, None
+    if kind == "finetuned":
+        recorder = gradients.Recorder(record.id for record in split.forget)
+
+        def checkpoint(epoch: int) -> None:
+            training.save_weights(folder, model, epoch)
+
+    result = training.fine_tune(model, texts, steps, plan, removed, recorder, title, checkpoint)
+    if kind in USUAL:
+        training.save(folder, model, result, steps, plan, seed, removed=removed)
     else:
-        recorder = gradients.Recorder(forget)
-        result = training.fine_tune(model, texts, steps, plan, recorder=recorder, progress=f"fine-tuning, seed {seed}")
-        training.save(folder, model, result, steps, plan, seed)
+        training.save_weights(folder, model)
+    if recorder:
         recorder.save(folder)
 
 
@@ -120,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kind", default="finetuned")
     given = parser.parse_args(arguments)
     try:
-        print(train(profiles.load(given.profile), given.kind, given.seed))
+        print(*train(profiles.load(given.profile), given.kind, given.seed).values(), sep="\n")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -37,6 +37,11 @@ class Profile:
     frontier_points: int
     live_step: float
     evaluation_batch: int
+    halves_seeds: list
+    halves: int
+    left_out_seeds: list
+    left_out: int
+    forget_sizes: list
 
 
 def available() -> list[str]:
@@ -96,6 +101,14 @@ def parse(values: dict, path: Path) -> Profile:
         raise UserError(f"{path.name}: smallest_step must not exceed largest_step ({profile.largest_step})")
     if profile.name != path.stem:
         raise UserError(f"{path.name}: name must be that of the file, {path.stem!r}, but is {profile.name!r}")
-    if not profile.seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in profile.seeds):
-        raise UserError(f"{path.name}: seeds must be a list of integers, such as [0, 1, 2]")
+    for key in ("seeds", "halves_seeds", "left_out_seeds", "forget_sizes"):
+        values = getattr(profile, key)
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+            raise UserError(f"{path.name}: {key} must be a list of integers, such as [0, 1, 2]")
+    if not profile.seeds:
+        raise UserError(f"{path.name}: seeds must name at least one, such as [0, 1, 2]")
+    if not profile.forget_sizes or min(profile.forget_sizes) < 1:
+        raise UserError(f"{path.name}: forget_sizes must name at least one number of points above zero, such as [1, 5]")
+    if profile.halves % 2:
+        raise UserError(f"{path.name}: halves must be even, for they come in pairs, but is {profile.halves}")
     return profile

@@ -12,7 +12,7 @@ The rule that makes training without a text and replaying without it the same, b
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from unlearnlib import batches, gradients
 from unlearnlib.errors import UserError
@@ -99,55 +99,61 @@ def fine_tune(
     removed: Collection[str] = (),
     recorder: gradients.Recorder | None = None,
     progress: str | None = None,
+    epoch_ended: Callable[[int], None] | None = None,
 ) -> Result:
     """Train `model` in place along `steps` and return its optimizer and log.
 
     `texts` maps ids to token ids; those of `removed` need not be in it and are never read. `recorder` takes the
-    gradients of its points from the same backward passes. `progress` labels a progress bar (None: no bar). Same model,
-    steps and thread count on one machine: bitwise the same weights. Raises UserError for a text that is missing and for
-    a loss that is not finite.
+    gradients of its points from the same backward passes. `progress` labels a progress bar (None: no bar);
+    `epoch_ended` is called with the number of every epoch when it is over. Same model, steps and thread count on one
+    machine: bitwise the same weights. Raises UserError for a text that is missing and for a loss that is not finite.
     """
     removed = frozenset(removed)
     missing = sorted({name for step in steps for name in step.ids} - set(texts) - removed)
     if missing:
         raise UserError(f"no text for {missing[0]!r}, which the schedule names: give it, or put it in `removed`")
-    where = next(model.parameters()).device
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
     rows = []
     model.eval()  # every dropout is zero; eval mode says that no layer behaves differently in training
     for step in tqdm(steps, desc=progress, disable=progress is None, unit="step", leave=False):
-        present = [name not in removed for name in step.ids]
-        count = sum(present)
-        if not count:
-            continue
-        tokens, lengths = batches.pad(
-            [texts[name] if keep else [0, 0] for name, keep in zip(step.ids, present, strict=True)], step.width
-        )
-        kept = torch.tensor(present, dtype=torch.float32, device=where)
-        slots = [slot for slot, name in enumerate(step.ids) if present[slot] and recorder and name in recorder.points]
-        with gradients.capture(model, rows=slots, scale=count) if slots else nullcontext() as captured:
-            loss = (batches.text_losses(model, tokens.to(where), lengths) * kept).sum() / count
-            loss.backward()
-        value = float(loss.detach())
-        if value != value or value in (float("inf"), float("-inf")):
-            raise UserError(f"the loss became {value} in step {step.step}: lower learning_rate in the profile")
-        if slots:
-            names = [step.ids[slot] for slot in slots]
-            recorder.add(model, captured, names, [len(texts[name]) for name in names], step.epoch)
-        if plan.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), plan.gradient_clip)
-        for group in optimizer.param_groups:
-            group["lr"] = step.learning_rate
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        rows.append((step.epoch, step.step, step.learning_rate, count, value))
+        if not removed.issuperset(step.ids):
+            rows.append(_take(step, model, optimizer, texts, removed, plan, recorder))
+        if epoch_ended and (step is steps[-1] or steps[step.step + 1].epoch > step.epoch):
+            epoch_ended(step.epoch)
     return Result(optimizer, pd.DataFrame(rows, columns=["epoch", "step", "learning_rate", "texts", "loss"]))
+
+
+def _take(step: Step, model, optimizer, texts, removed: frozenset[str], plan: Plan, recorder) -> tuple:
+    """Take one step of the schedule, in which at least one text is left, and return its row of the log."""
+    where = next(model.parameters()).device
+    present = [name not in removed for name in step.ids]
+    count = sum(present)
+    tokens, lengths = batches.pad(
+        [texts[name] if keep else [0, 0] for name, keep in zip(step.ids, present, strict=True)], step.width
+    )
+    kept = torch.tensor(present, dtype=torch.float32, device=where)
+    slots = [slot for slot, name in enumerate(step.ids) if present[slot] and recorder and name in recorder.points]
+    with gradients.capture(model, rows=slots, scale=count) if slots else nullcontext() as captured:
+        loss = (batches.text_losses(model, tokens.to(where), lengths) * kept).sum() / count
+        loss.backward()
+    value = float(loss.detach())
+    if value != value or value in (float("inf"), float("-inf")):
+        raise UserError(f"the loss became {value} in step {step.step}: lower learning_rate in the profile")
+    if slots:
+        names = [step.ids[slot] for slot in slots]
+        recorder.add(model, captured, names, [len(texts[name]) for name in names], step.epoch)
+    if plan.gradient_clip:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), plan.gradient_clip)
+    for group in optimizer.param_groups:
+        group["lr"] = step.learning_rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return step.epoch, step.step, step.learning_rate, count, value
 
 
 def save(folder: Path, model, result: Result, steps: Sequence[Step], plan: Plan, seed: int, removed=()) -> None:
     """Write the trained model's weights, the optimizer's moments and the training log into `folder`."""
-    parameters = {name: value.detach().contiguous().cpu() for name, value in model.named_parameters()}
-    save_file(parameters, folder / "weights.safetensors")
+    save_weights(folder, model)
     state = result.optimizer.state
     moments = {
         f"{moment}|{name}": state[value][moment].detach().contiguous().cpu()
@@ -166,15 +172,28 @@ def save(folder: Path, model, result: Result, steps: Sequence[Step], plan: Plan,
     (folder / "schedule.json").write_text(json.dumps(record))
 
 
-def load_weights(model, folder: Path) -> None:
-    """Put the weights that `save` wrote into `model`, in place; UserError where they do not fit."""
-    stored = load_file(folder / "weights.safetensors")
+def save_weights(folder: Path, model, epoch: int | None = None) -> None:
+    """Write the model's weights into `folder`: those of the end of training, or a checkpoint, after this epoch."""
+    parameters = {name: value.detach().contiguous().cpu() for name, value in model.named_parameters()}
+    save_file(parameters, _weights(folder, epoch))
+
+
+def load_weights(model, folder: Path, epoch: int | None = None) -> None:
+    """Put the weights that save_weights wrote into `model`, in place; UserError where there are none, or others."""
+    path = _weights(folder, epoch)
+    if not path.is_file():
+        raise UserError(f"no {path.name} in {folder}: this model was saved without it; delete the folder and run again")
+    stored = load_file(path)
     parameters = dict(model.named_parameters())
     if stored.keys() != parameters.keys():
         raise UserError(f"{folder}: these weights belong to another model; delete the folder and run again")
     with torch.no_grad():
         for name, value in stored.items():
             parameters[name].copy_(value)
+
+
+def _weights(folder: Path, epoch: int | None) -> Path:
+    return folder / ("weights.safetensors" if epoch is None else f"weights-after-epoch-{epoch}.safetensors")
 
 
 def second_moments(folder: Path) -> dict[str, torch.Tensor]:

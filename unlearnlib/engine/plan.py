@@ -126,7 +126,7 @@ def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[s
 
     A notebook that takes `seeds` is run for every seed and then once over all of them; one that takes none, once.
     Before it comes what it reads, by unlearnlib.jobs.NEEDS: trainings by kind, other notebooks by number; a notebook
-    that is not named there reads every training of its seeds. With `only`: these notebooks, and what they read.
+    that is not named there reads the usual trainings of its seeds. With `only`: these notebooks, and what they read.
     Raises UserError for a notebook whose parameters cannot take the profile or the seeds.
     """
     jobs: dict[str, Job] = {}
@@ -178,7 +178,7 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
         if name.isdigit():
             needs.append(_job(profile, seeds, _by_number(name)))
         else:
-            needs += [Job(profile, (seed,), kind=name) for seed in seeds]
+            needs += [Job(profile, (seed,), kind=name) for seed in _jobs().seeds_of(profile, name, seeds)]
     after = [_job(profile, (seed,), notebook) for seed in seeds] if takes_seeds and len(seeds) > 1 else []
     job = Job(profile, seeds if takes_seeds else (), notebook=notebook, needs=tuple(needs), after=tuple(after))
     parameters.check(source, job.values())
@@ -186,8 +186,8 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
 
 
 def _needs(notebook: str, takes_seeds: bool) -> tuple[str, ...]:
-    kinds = tuple(_jobs().KINDS) if takes_seeds else ()
-    return tuple(getattr(_jobs(), "NEEDS", {}).get(notebook[:2], kinds))
+    usual = tuple(_jobs().USUAL) if takes_seeds else ()
+    return tuple(getattr(_jobs(), "NEEDS", {}).get(notebook[:2], usual))
 
 
 def _by_number(number: str) -> str:

@@ -1,0 +1,170 @@
+"""Influence scores that need gradients alone: products of per-example gradients, and of activations with gradients.
+
+Signs and scales: see unlearnlib.influence.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import torch
+
+from unlearnlib import batches, gradients
+from unlearnlib.errors import UserError
+from unlearnlib.gradients import Gradient
+from unlearnlib.models import Selection
+
+Sequences = Sequence[Sequence[int]]
+LARGEST = 2**25  # entries of a matrix of stacked gradients at a time: 128 MB
+
+
+def gradient_products(
+    model,
+    points: Sequences,
+    queries: Sequences,
+    selections: Mapping[str, Selection],
+    precondition: Mapping[str, torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Return float64 [points, queries]: the dot product of each point's gradient with each query's, in `selections`.
+
+    To first order a gradient step on the point lowers the query's loss in proportion to it; summed over training it is
+    TracIn (Pruthi et al. 2020). It is also the second reading of the paper's "activations and tensors": for a linear
+    layer it equals the products of the activations of two texts times those of their output gradients, summed over
+    pairs of tokens. `precondition` multiplies the points' gradients entry by entry, by parameter name (for example with
+    one over the root of the optimizer's second moments). Raises UserError for an empty set and for NaN in a gradient.
+    """
+    first, second = (_capture(model, sequences, selections) for sequences in (points, queries))
+    result = torch.zeros(len(points), len(queries), dtype=torch.float64)
+    for name, selection in selections.items():
+        factor = None if precondition is None else _factor(precondition, name)
+        for rows, left in _stacked(model, first, len(points), name, selection):
+            left = left if factor is None else left * factor
+            for columns, right in _stacked(model, second, len(queries), name, selection):
+                result[rows, columns] += (left @ right.T).double().cpu()
+    return result
+
+
+def products_with(
+    model, sequences: Sequences, vectors: Sequence[Gradient], selections: Mapping[str, Selection]
+) -> torch.Tensor:
+    """Return float64 [sequences, vectors]: the dot product of each text's gradient with each of some vectors.
+
+    A vector is a dict by parameter name, such as the solution of unlearnlib.influence.inverse.
+    """
+    captured = _capture(model, sequences, selections)
+    result = torch.zeros(len(sequences), len(vectors), dtype=torch.float64)
+    for name, selection in selections.items():
+        right = torch.stack([vector[name].flatten() for vector in vectors])
+        for rows, left in _stacked(model, captured, len(sequences), name, selection):
+            result[rows] += (left @ right.to(left).T).double().cpu()
+    return result
+
+
+def self_influence(model, sequences: Sequences, selections: Mapping[str, Selection]) -> torch.Tensor:
+    """Return float64 [sequences]: the squared norm of each text's gradient, its dot product with itself.
+
+    Large for a text that still moves the model: one that is not learned, or is being unlearned.
+    """
+    captured = _capture(model, sequences, selections)
+    result = torch.zeros(len(sequences), dtype=torch.float64)
+    for name, selection in selections.items():
+        for rows, matrix in _stacked(model, captured, len(sequences), name, selection):
+            result[rows] += matrix.double().pow(2).sum(1).cpu()
+    return result
+
+
+def cosine_scores(products: torch.Tensor, own_points: torch.Tensor, own_queries: torch.Tensor) -> torch.Tensor:
+    """Return [points, queries]: gradient dot products divided by both norms, in [-1, 1].
+
+    `own_points` and `own_queries` are the self-influences (squared norms). Without the norms a text with a large
+    gradient no longer looks influential on everything (Barshan et al. 2020 divide by the point's norm alone).
+    """
+    return products / (own_points.sqrt()[:, None] * own_queries.sqrt()[None, :]).clamp_min(1e-30)
+
+
+def tracin(
+    checkpoints: Iterable[tuple[torch.nn.Module, float]],
+    points: Sequences,
+    queries: Sequences,
+    selections: Mapping[str, Selection],
+) -> torch.Tensor:
+    """Return float64 [points, queries]: gradient dot products summed over checkpoints, each times its learning rate.
+
+    `checkpoints` yields (model, learning rate), one an epoch as a rule: TracInCP (Pruthi et al. 2020, equation 1).
+    """
+    total = None
+    for model, learning_rate in checkpoints:
+        products = learning_rate * gradient_products(model, points, queries, selections)
+        total = products if total is None else total + products
+    if total is None:
+        raise UserError("TracIn needs at least one checkpoint: fine-tune with checkpoints first")
+    return total
+
+
+def activation_gradient_products(model, sequences: Sequences, batch_size: int = 64) -> dict[str, torch.Tensor]:
+    """Return float64 [sequences] by layer: the sum over tokens of the product of the layer's output with its gradient.
+
+    The first reading of the paper's "dot product of activations and gradients": to first order, how much a text's loss
+    would rise if the layer's activations were enlarged, so minus what it would rise if they were taken away. Layers:
+    `embedding`, `h.0` and so on, `ln_f`; nats.
+    """
+    _check_some(sequences)
+    where = next(model.parameters()).device
+    names = ["embedding", *[f"h.{index}" for index in range(model.config.n_layer)], "ln_f"]
+    modules = [model.transformer.drop, *model.transformer.h, model.transformer.ln_f]
+    result = {name: torch.zeros(len(sequences), dtype=torch.float64) for name in names}
+    for start in range(0, len(sequences), batch_size):
+        rows = slice(start, start + batch_size)
+        caught: dict[str, torch.Tensor] = {}
+
+        def keep(name, caught=caught):
+            def hook(_module, _inputs, output):
+                caught[name] = output[0] if isinstance(output, tuple) else output
+
+            return hook
+
+        handles = [module.register_forward_hook(keep(name)) for name, module in zip(names, modules, strict=True)]
+        try:
+            with torch.enable_grad():
+                tokens, lengths = batches.pad(sequences[rows])
+                loss = batches.text_losses(model, tokens.to(where), lengths).sum()
+                slopes = torch.autograd.grad(loss, [caught[name] for name in names])
+        finally:
+            for handle in handles:
+                handle.remove()
+        for name, slope in zip(names, slopes, strict=True):
+            # Padding has no part in the loss, so its gradient is zero there and no mask is needed.
+            result[name][rows] = (caught[name].detach() * slope).double().sum((1, 2)).cpu()
+    return result
+
+
+def _check_some(sequences: Sequences) -> None:
+    if not len(sequences):
+        raise UserError("no texts to score: give at least one point and one query")
+
+
+def _capture(model, sequences: Sequences, selections: Mapping[str, Selection]) -> gradients.Captured:
+    _check_some(sequences)
+    return gradients.capture_at(model, sequences, gradients.parts_of(selections))
+
+
+def _stacked(
+    model, captured: gradients.Captured, count: int, name: str, selection: Selection
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield (rows, matrix [rows, entries]): the flattened gradients of some texts in one parameter, a few at a time."""
+    parts = gradients.parts_of({name: selection})
+    shape = dict(model.named_parameters())[name].shape
+    mask = selection.mask(torch.ones(shape, device=next(model.parameters()).device)) if selection.rows else None
+    together = max(1, LARGEST // shape.numel())
+    for start in range(0, count, together):
+        rows = slice(start, min(start + together, count))
+        dense = gradients.densify(model, gradients.factors(captured, rows), parts)
+        matrix = sum(dense[part] for part in parts)
+        matrix = (matrix if mask is None else matrix * mask).flatten(1)
+        if not torch.isfinite(matrix).all():
+            raise UserError(f"the gradient of {name} holds NaN or infinity: the model is broken, or a text too long")
+        yield rows, matrix
+
+
+def _factor(precondition: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+    if name not in precondition:
+        raise UserError(f"no preconditioner for {name}: give one for every parameter of these layers")
+    return precondition[name].flatten()
