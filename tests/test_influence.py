@@ -68,6 +68,8 @@ def test_products_are_those_of_a_naive_loop(model, texts, layers, monkeypatch):
     np.testing.assert_allclose(influence.gradient_products(model, points, queries, selections), expected, rtol=1e-9)
     own = influence.self_influence(model, points, selections)
     np.testing.assert_allclose(own, [dot(slope, slope) for slope in slopes[:3]], rtol=1e-9)
+    pairs = influence.paired_products(model, points, [texts[3], texts[4], texts[3]], selections)
+    np.testing.assert_allclose(pairs, expected[[0, 1, 2], [0, 1, 0]], rtol=1e-9)
     vector = random_vector(model, selections)
     found = influence.products_with(model, points, [vector, slopes[4]], selections)
     np.testing.assert_allclose(found, [[dot(s, vector), dot(s, slopes[4])] for s in slopes[:3]], rtol=1e-9)
@@ -353,3 +355,21 @@ def test_empty_sets_and_nan_are_one_clear_error(model, texts):
         influence.gradient_products(broken, texts, texts, selections)
     with pytest.raises(UserError, match=r"no layer .h\.7."):
         resolve(model, "h.7")
+
+
+def test_the_loss_of_an_answer_is_that_of_its_tokens_alone(model, texts):
+    """A span's gradient against autograd of the mean of the same tokens' losses."""
+    selections, spans = resolve(model, "all"), [(2, 4), (3, 5)]
+    names = list(selections)
+    slopes = []
+    for text, (first, end) in zip(texts[:2], spans, strict=True):
+        tokens = torch.tensor([text])
+        nll = -model(tokens).logits[0].log_softmax(-1)[range(first - 1, end - 1), text[first:end]].mean()
+        found = torch.autograd.grad(nll, [model.get_parameter(name) for name in names])
+        slopes.append(dict(zip(names, found, strict=True)))
+    points = [naive(model, text, selections) for text in texts[2:]]
+    expected = [[dot(point, slope) for slope in slopes] for point in points]
+    found = influence.gradient_products(model, texts[2:], texts[:2], selections, spans=spans)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    own = influence.self_influence(model, texts[:2], selections, spans)
+    np.testing.assert_allclose(own, [dot(slope, slope) for slope in slopes], rtol=1e-9)

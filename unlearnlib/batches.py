@@ -37,6 +37,11 @@ class Question:
     tail: tuple[int, ...] = ()
 
     @property
+    def span(self) -> tuple[int, int]:
+        """Where the right answer stands in the text: its first place, and the place behind it."""
+        return len(self.prompt), len(self.prompt) + len(self.answers[0])
+
+    @property
     def text(self) -> tuple[int, ...]:
         """The token ids of the whole text with the right answer."""
         return self.prompt + self.answers[0] + self.tail
@@ -78,13 +83,22 @@ def pad(
     return tokens, lengths
 
 
-def label_weights(lengths: torch.Tensor, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+def label_weights(
+    lengths: torch.Tensor,
+    width: int,
+    dtype: torch.dtype = torch.float32,
+    spans: Sequence[tuple[int, int]] | None = None,
+) -> torch.Tensor:
     """Return float [n, width - 1]: 1 / (labelled tokens) where the next token is a real one, else 0.
 
-    Each row sums to one, so that weights times token losses is the mean loss of each text on its own.
+    Each row sums to one, so that weights times token losses is the mean loss of each text on its own. With `spans` only
+    the tokens from a text's first place up to, not including, its second count, such as those of the answer.
     """
     positions = torch.arange(1, width)
     real = (positions[None, :] < lengths[:, None]).to(dtype)
+    if spans is not None:
+        first, end = torch.tensor(spans).T
+        real *= (positions[None, :] >= first[:, None]) & (positions[None, :] < end[:, None])
     return real / real.sum(1, keepdim=True).clamp(min=1.0)
 
 
@@ -96,8 +110,11 @@ def token_losses(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     return losses.view(tokens.shape)[:, :-1]
 
 
-def text_losses(model, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return float [n]: the mean -log p of each text's own tokens (nats a token; lower is likelier)."""
+def text_losses(
+    model, tokens: torch.Tensor, lengths: torch.Tensor, spans: Sequence[tuple[int, int]] | None = None
+) -> torch.Tensor:
+    """Return float [n]: the mean -log p of each text's own tokens (nats a token; lower is likelier), or of those in its
+    span (see label_weights)."""
     logits = model(tokens).logits
-    weights = label_weights(lengths, tokens.shape[1], logits.dtype).to(logits.device)
+    weights = label_weights(lengths, tokens.shape[1], logits.dtype, spans).to(logits.device)
     return (token_losses(logits, tokens) * weights).sum(1)

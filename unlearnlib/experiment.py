@@ -227,7 +227,7 @@ class Experiment:
         """Return the step size at which `variant` reaches equal forgetting (see unlearnlib.calibration)."""
 
         def compute() -> pd.DataFrame:
-            path = self._path(variant)
+            path = self.path(variant)
             found = calibration.first_crossing(
                 lambda step: self.forget_probability(path(step)), self.target(), **self._search()
             )
@@ -250,14 +250,14 @@ class Experiment:
         for name in self.sets if sets is None else sets:
 
             def compute(name: str = name) -> pd.DataFrame:
-                with unlearning.applied(self.finetuned, self._path(variant)(step_size)) as model:
+                with unlearning.applied(self.finetuned, self.path(variant)(step_size)) as model:
                     return self.evaluate(model, [name])
 
             frames.append(self.table("at_step", self._key(variant, step_size=step_size, set=name), compute))
         return self._named(pd.concat(frames, ignore_index=True), variant, step_size)
 
-    def _path(self, variant: Variant) -> unlearning.Path:
-        """The path of a variant, made once: a live path keeps the steps that it has walked."""
+    def path(self, variant: Variant) -> unlearning.Path:
+        """Return the path of a variant, made once: a live path keeps the steps that it has walked."""
         key = json.dumps(self._key(variant), sort_keys=True)
         if key not in self._paths:
             self._paths[key] = variant.path(self.task)
@@ -298,7 +298,7 @@ class Experiment:
             examples = {name: self.sets[name] for name in chosen}
             if named:
                 return evaluation.generations(self.model(variant), self.tokenizer, examples)
-            with unlearning.applied(self.finetuned, self._path(variant)(step_size)) as model:
+            with unlearning.applied(self.finetuned, self.path(variant)(step_size)) as model:
                 return evaluation.generations(model, self.tokenizer, examples)
 
         if not named and step_size is None:

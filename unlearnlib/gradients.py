@@ -183,14 +183,22 @@ def densify(model, stored: Factors, parts: Iterable[str] | None = None) -> Gradi
     return result
 
 
-def capture_at(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None) -> Captured:
-    """Return what one batch's own losses give at the model's present parameters, without any weight gradient."""
+def capture_at(
+    model,
+    sequences: Sequence[Sequence[int]],
+    parts: Iterable[str] | None,
+    spans: Sequence[tuple[int, int]] | None = None,
+) -> Captured:
+    """Return what one batch's own losses give at the model's present parameters, without any weight gradient.
+
+    With `spans` the loss of a text is that of the tokens in its span alone (see unlearnlib.batches.label_weights).
+    """
     where = next(model.parameters()).device
     tokens, lengths = batches.pad(sequences)
     tokens = tokens.to(where)
     parts = None if parts is None else {*parts, *([f"{WTE}#input"] if WPE in set(parts) else [])}
     with torch.enable_grad(), capture(model, parts, backward_hooks=False) as captured:
-        loss = batches.text_losses(model, tokens, lengths).sum()
+        loss = batches.text_losses(model, tokens, lengths, spans).sum()
         names = list(captured.outputs)
         grads = torch.autograd.grad(loss, [captured.outputs[name] for name in names])
     captured.output_gradients = dict(zip(names, (gradient.detach() for gradient in grads), strict=True))
@@ -223,13 +231,21 @@ def per_example_gradients(
 
 
 def sum_gradient(
-    model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None, batch_size: int = 64
+    model,
+    sequences: Sequence[Sequence[int]],
+    parts: Iterable[str] | None = None,
+    batch_size: int = 64,
+    spans: Sequence[tuple[int, int]] | None = None,
 ) -> Gradient:
-    """Return, by part, the sum over texts of the gradient of each text's mean token loss at the present parameters."""
+    """Return, by part, the sum over texts of the gradient of each text's mean token loss at the present parameters.
+
+    With `spans` the loss of a text is that of the tokens in its span alone (see unlearnlib.batches.label_weights).
+    """
     parts = None if parts is None else list(parts)
     total: Gradient = {}
     for start in range(0, len(sequences), batch_size):
-        captured = capture_at(model, sequences[start : start + batch_size], parts)
+        rows = slice(start, start + batch_size)
+        captured = capture_at(model, sequences[rows], parts, None if spans is None else spans[rows])
         total = add(densify(model, merged(factors(captured)), parts), total)
     return total
 

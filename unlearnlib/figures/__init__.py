@@ -6,6 +6,7 @@ forget set, is in each figure as the reference.
 """
 
 from unlearnlib.figures.inference import forest
+from unlearnlib.figures.influence import agreement, agreement_cost
 from unlearnlib.figures.looks import GREY, LOOKS, SETS, Look, look, save, style
 from unlearnlib.figures.training import (
     before_after,
@@ -15,13 +16,16 @@ from unlearnlib.figures.training import (
     split_drawn,
     training_curve,
 )
-from unlearnlib.figures.unlearning import along_steps, collateral, frontier, layer_profile
+from unlearnlib.figures.unlearning import along_metrics, along_steps, collateral, frontier, layer_profile
 
 __all__ = [
     "GREY",
     "LOOKS",
     "SETS",
     "Look",
+    "agreement",
+    "agreement_cost",
+    "along_metrics",
     "along_steps",
     "before_after",
     "collateral",

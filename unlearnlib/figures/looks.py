@@ -17,6 +17,9 @@ CHANCE = 1 / 6  # of a multiple choice among the right and five wrong answers
 RISES = ("text_nll", "answer_nll", "perplexity")  # metrics that are higher where less is known
 
 
+LOGARITHMIC = ("perplexity", "self_influence")  # metrics that span orders of magnitude
+
+
 REFERENCES = ("base", "finetuned", "retrained")
 
 
@@ -83,6 +86,10 @@ METRICS = {
     "rouge2_f1": "ROUGE-2 F1",
     "rougeL_f1": "ROUGE-L F1",
     "rougeL_recall": "ROUGE-L recall",
+    "self_influence": "self-influence",
+    "paraphrase_influence": "influence on its paraphrase",
+    "activation_gradient": "activations × gradients",
+    "curvature": "curvature along its gradient",
 }
 
 

@@ -8,7 +8,18 @@ from matplotlib import ticker
 from matplotlib.lines import Line2D
 
 from unlearnlib.errors import UserError, nearest
-from unlearnlib.figures.looks import DARK, DASHED, GREY, HEIGHT, LOOKS, REFERENCES, RISES, SETS, look
+from unlearnlib.figures.looks import (
+    DARK,
+    DASHED,
+    GREY,
+    HEIGHT,
+    LOGARITHMIC,
+    LOOKS,
+    REFERENCES,
+    RISES,
+    SETS,
+    look,
+)
 from unlearnlib.figures.parts import (
     changes,
     chosen_rows,
@@ -218,45 +229,73 @@ def along_steps(table: pd.DataFrame, metric: str, sets: Sequence[str], by: str =
     equal forgetting (missing for the models base, finetuned and retrained; the fine-tuned model is step 0). Perplexity
     is drawn on a logarithmic axis.
     """
-    need_columns(table, by, "step")
-    table = chosen_rows(table, metrics=[metric])
-    logarithmic = metric == "perplexity"
-    if logarithmic:  # spans orders of magnitude: its logarithm is what is averaged
-        table = table.assign(value=np.log(table["value"]))
-    figure, panels = new_figure(1, len(sets), sharey=not logarithmic)
-    models = ("base", "retrained")
-    names = [name for name in in_order(table[by]) if name not in REFERENCES]
-    for axes, chosen_set in zip(np.atleast_1d(panels), sets, strict=True):
-        part = table[table["set"] == chosen_set]
-        start = part[part["method"] == "finetuned"].assign(step=0.0)
-        for name in names:
-            rows = pd.concat([start.assign(**{by: name}), part[part[by] == name]])
-            summary = over_seeds(rows, by="step").sort_values("step")
-            if logarithmic:
-                summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
-            shown = look(name)
-            draw_band(axes, summary["step"], summary, shown.color)
-            axes.plot(summary["step"], summary["mean"], color=shown.color, marker=shown.marker, markersize=5)
-        for name in models:
-            mine = part[part["method"] == name]
-            if len(mine):
-                level = over_seeds(mine)["mean"].iloc[0]
-                level = np.exp(level) if logarithmic else level
-                axes.axhline(level, color=look(name).color, linewidth=1.4, linestyle=(0, (5, 2)))
-        axes.axvline(1, color="#BBBBBB", linewidth=0.8, zorder=0)
+    panels = [(chosen_set, metric) for chosen_set in sets]
+    figure, all_axes = _along(table, panels, by, len(sets), HEIGHT, sharey=metric not in LOGARITHMIC)
+    for axes, chosen_set in zip(all_axes, sets, strict=True):
         axes.set_title(SETS[chosen_set].label)
+    all_axes[0].set_ylabel(metric_label(metric) + " (log axis; lower is better)" * (metric in LOGARITHMIC))
+    return figure
+
+
+def along_metrics(table: pd.DataFrame, panels: Sequence[tuple[str, str]], by: str = "method", columns: int = 3):
+    """Return one panel per (set, metric) of `panels`: that metric along the step, as in along_steps."""
+    rows = -(-len(panels) // columns)
+    figure, all_axes = _along(table, panels, by, columns, 0.9 + 2.3 * rows)
+    for axes, (chosen_set, metric) in zip(all_axes, panels, strict=False):
+        axes.set_title(f"{SETS[chosen_set].label}:\n{metric_label(metric)}", fontsize=9)
+    for axes in all_axes[: len(panels) - columns]:
+        axes.set_xlabel("")
+    for axes in all_axes[len(panels) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def _along(table: pd.DataFrame, panels, by: str, columns: int, height: float, **options):
+    """Return a figure and its axes, one for every (set, metric) of `panels`, with lines along the step."""
+    need_columns(table, by, "step")
+    table = chosen_rows(table, metrics=list(dict.fromkeys(metric for _, metric in panels)))
+    rows = -(-len(panels) // columns)
+    figure, grid = new_figure(rows, columns, height=height, **options)
+    all_axes = np.atleast_1d(grid).ravel()
+    models = [name for name in ("base", "retrained") if (table["method"] == name).any()]
+    names = [name for name in in_order(table[by]) if name not in REFERENCES]
+    for axes, (chosen_set, metric) in zip(all_axes, panels, strict=False):
+        part = table[(table["set"] == chosen_set) & (table["metric"] == metric)]
+        _draw_along(axes, part, names, models, by, metric in LOGARITHMIC)
         axes.set_xlabel("step / step to\nequal forgetting")
-        if logarithmic:
-            axes.set_yscale("log")
-            axes.yaxis.set_minor_formatter(ticker.NullFormatter())
-    np.atleast_1d(panels)[0].set_ylabel(metric_label(metric) + " (log axis; lower is better)" * logarithmic)
     figure.supxlabel(seeds_text(table), fontsize=8.5, color=GREY, ha="right", x=0.995)
     handles = [handle(look(name), line=True) for name in names]
     handles += [
         Line2D([], [], color=look(name).color, linestyle=(0, (5, 2)), label=look(name).label) for name in models
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2, handletextpad=0.4)
-    return figure
+    return figure, all_axes
+
+
+def _draw_along(axes, part: pd.DataFrame, names: Sequence[str], models: Sequence[str], by: str, logarithmic: bool):
+    """Draw one metric of one set along the step; what spans orders of magnitude is averaged as its logarithm."""
+    if logarithmic:
+        means = part.groupby(list(dict.fromkeys(["seed", "method", by, "step"])), dropna=False)["value"].mean()
+        part = means.reset_index().assign(value=lambda rows: np.log(rows["value"].clip(lower=1e-12)))
+    start = part[part["method"] == "finetuned"].assign(step=0.0)
+    for name in names:
+        rows = pd.concat([start.assign(**{by: name}), part[part[by] == name]])
+        summary = over_seeds(rows, by="step").sort_values("step")
+        if logarithmic:
+            summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
+        shown = look(name)
+        draw_band(axes, summary["step"], summary, shown.color)
+        axes.plot(summary["step"], summary["mean"], color=shown.color, marker=shown.marker, markersize=5)
+    for name in models:
+        mine = part[part["method"] == name]
+        if len(mine):
+            level = over_seeds(mine)["mean"].iloc[0]
+            level = np.exp(level) if logarithmic else level
+            axes.axhline(level, color=look(name).color, linewidth=1.4, linestyle=(0, (5, 2)))
+    axes.axvline(1, color="#BBBBBB", linewidth=0.8, zorder=0)
+    if logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _curve(rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str]) -> pd.DataFrame:

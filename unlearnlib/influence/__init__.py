@@ -9,13 +9,19 @@ One convention everywhere (Koh & Liang 2017, Park et al. 2023):
   by n to compare it with leave-one-out retraining.
 """
 
-from unlearnlib.influence.curvature import gauss_newton_product, hessian_product, largest_eigenvalue
+from unlearnlib.influence.curvature import (
+    eager_attention,
+    gauss_newton_product,
+    hessian_product,
+    largest_eigenvalue,
+)
 from unlearnlib.influence.ground_truth import left_out_correlation, linear_datamodeling_score
 from unlearnlib.influence.inverse import Solution, conjugate_gradients, inverse_fisher_scores, lissa
 from unlearnlib.influence.scores import (
     activation_gradient_products,
     cosine_scores,
     gradient_products,
+    paired_products,
     products_with,
     self_influence,
     tracin,
@@ -26,6 +32,7 @@ __all__ = [
     "activation_gradient_products",
     "conjugate_gradients",
     "cosine_scores",
+    "eager_attention",
     "gauss_newton_product",
     "gradient_products",
     "hessian_product",
@@ -34,6 +41,7 @@ __all__ = [
     "left_out_correlation",
     "linear_datamodeling_score",
     "lissa",
+    "paired_products",
     "products_with",
     "self_influence",
     "tracin",

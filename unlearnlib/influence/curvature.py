@@ -4,7 +4,8 @@ The loss is the mean over texts of each text's mean token loss. Vectors are dict
 eager attention: the fused kernels have neither double backward nor forward mode on the CPU.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch.func import functional_call, jvp
@@ -16,6 +17,17 @@ from unlearnlib.models import HALVES, Selection
 
 Sequences = Sequence[Sequence[int]]
 Product = Callable[[Gradient], Gradient]
+
+
+@contextmanager
+def eager_attention(model) -> Iterator[torch.nn.Module]:
+    """Let the model use eager attention while the context is open."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield model
+    finally:
+        model.set_attn_implementation(before)
 
 
 def hessian_product(
@@ -92,7 +104,7 @@ def _generator(seed: int) -> torch.Generator:
 def _parameters(model, selections: Mapping[str, Selection], vector: Gradient) -> dict[str, torch.nn.Parameter]:
     """Return the parameters to differentiate by, once everything fits together."""
     if model.config._attn_implementation != "eager":
-        raise UserError('curvature needs eager attention: load the model with models.load(name, attention="eager")')
+        raise UserError("curvature needs eager attention: use `with influence.eager_attention(model):`")
     for name, selection in selections.items():
         if selection.halves not in (None, HALVES):
             raise UserError(

@@ -23,14 +23,15 @@ class Agreement:
 
 
 def linear_datamodeling_score(
-    scores, kept, losses, generator: np.random.Generator | None = None, resamples: int = 500
+    scores, kept, losses, own=None, generator: np.random.Generator | None = None, resamples: int = 500
 ) -> Agreement:
     """Return the linear datamodeling score (LDS; Park et al. 2023, definition 2.3), with a 95% bootstrap interval.
 
     scores [points, queries]: attribution, positive where the point lowers the query's loss; kept [models, points]: True
     where the model was trained on the point; losses [models, queries]. For each query: Spearman's correlation over the
     models between minus its loss and the sum of the kept points' scores; then the mean over queries. The interval
-    resamples models and queries. A score without any spread scores 0.
+    resamples models and queries. A score without any spread scores 0. With `own` [queries], the index of each query's
+    own point, only models trained on that point count: what is left is what the score knows about the *other* points.
     """
     scores, kept, losses = np.asarray(scores, float), np.asarray(kept, bool), np.asarray(losses, float)
     if scores.shape != (kept.shape[1], losses.shape[1]) or len(kept) != len(losses):
@@ -45,7 +46,13 @@ def linear_datamodeling_score(
     models, queries = losses.shape
 
     def score(rows, columns) -> float:
-        return _spearman_columns(predicted[np.ix_(rows, columns)], -losses[np.ix_(rows, columns)]).mean()
+        if own is None:
+            return _spearman_columns(predicted[np.ix_(rows, columns)], -losses[np.ix_(rows, columns)]).mean()
+        each = []
+        for column in columns:
+            known = rows[kept[rows, own[column]]]
+            each.append(_spearman_columns(predicted[known][:, [column]], -losses[known][:, [column]])[0])
+        return float(np.mean(each))
 
     drawn = [
         score(generator.integers(0, models, models), generator.integers(0, queries, queries)) for _ in range(resamples)

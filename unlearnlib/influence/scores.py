@@ -13,7 +13,8 @@ from unlearnlib.gradients import Gradient
 from unlearnlib.models import Selection
 
 Sequences = Sequence[Sequence[int]]
-LARGEST = 2**25  # entries of a matrix of stacked gradients at a time: 128 MB
+Spans = Sequence[tuple[int, int]] | None
+LARGEST = 2**26  # entries of a matrix of stacked gradients at a time: 256 MB
 
 
 def gradient_products(
@@ -22,6 +23,7 @@ def gradient_products(
     queries: Sequences,
     selections: Mapping[str, Selection],
     precondition: Mapping[str, torch.Tensor] | None = None,
+    spans: Spans = None,
 ) -> torch.Tensor:
     """Return float64 [points, queries]: the dot product of each point's gradient with each query's, in `selections`.
 
@@ -29,9 +31,10 @@ def gradient_products(
     TracIn (Pruthi et al. 2020). It is also the second reading of the paper's "activations and tensors": for a linear
     layer it equals the products of the activations of two texts times those of their output gradients, summed over
     pairs of tokens. `precondition` multiplies the points' gradients entry by entry, by parameter name (for example with
-    one over the root of the optimizer's second moments). Raises UserError for an empty set and for NaN in a gradient.
+    one over the root of the optimizer's second moments). With `spans` a query's loss is that of the tokens in its span
+    alone, such as its answer. Raises UserError for an empty set and for NaN in a gradient.
     """
-    first, second = (_capture(model, sequences, selections) for sequences in (points, queries))
+    first, second = _capture(model, points, selections), _capture(model, queries, selections, spans)
     result = torch.zeros(len(points), len(queries), dtype=torch.float64)
     for name, selection in selections.items():
         factor = None if precondition is None else _factor(precondition, name)
@@ -43,13 +46,14 @@ def gradient_products(
 
 
 def products_with(
-    model, sequences: Sequences, vectors: Sequence[Gradient], selections: Mapping[str, Selection]
+    model, sequences: Sequences, vectors: Sequence[Gradient], selections: Mapping[str, Selection], spans: Spans = None
 ) -> torch.Tensor:
     """Return float64 [sequences, vectors]: the dot product of each text's gradient with each of some vectors.
 
-    A vector is a dict by parameter name, such as the solution of unlearnlib.influence.inverse.
+    A vector is a dict by parameter name, such as the solution of unlearnlib.influence.inverse. `spans` as in
+    gradient_products, of the texts.
     """
-    captured = _capture(model, sequences, selections)
+    captured = _capture(model, sequences, selections, spans)
     result = torch.zeros(len(sequences), len(vectors), dtype=torch.float64)
     for name, selection in selections.items():
         right = torch.stack([vector[name].flatten() for vector in vectors])
@@ -58,16 +62,32 @@ def products_with(
     return result
 
 
-def self_influence(model, sequences: Sequences, selections: Mapping[str, Selection]) -> torch.Tensor:
+def self_influence(
+    model, sequences: Sequences, selections: Mapping[str, Selection], spans: Spans = None
+) -> torch.Tensor:
     """Return float64 [sequences]: the squared norm of each text's gradient, its dot product with itself.
 
-    Large for a text that still moves the model: one that is not learned, or is being unlearned.
+    Large for a text that still moves the model: one that is not learned, or is being unlearned. `spans` as in
+    gradient_products, of the texts.
     """
-    captured = _capture(model, sequences, selections)
+    captured = _capture(model, sequences, selections, spans)
     result = torch.zeros(len(sequences), dtype=torch.float64)
     for name, selection in selections.items():
         for rows, matrix in _stacked(model, captured, len(sequences), name, selection):
             result[rows] += matrix.double().pow(2).sum(1).cpu()
+    return result
+
+
+def paired_products(model, points: Sequences, partners: Sequences, selections: Mapping[str, Selection]) -> torch.Tensor:
+    """Return float64 [points]: the dot product of each point's gradient with that of its own partner alone."""
+    if len(points) != len(partners):
+        raise UserError(f"{len(points)} points have {len(partners)} partners: give each point one")
+    first, second = (_capture(model, sequences, selections) for sequences in (points, partners))
+    result = torch.zeros(len(points), dtype=torch.float64)
+    for name, selection in selections.items():
+        both = (_stacked(model, captured, len(points), name, selection) for captured in (first, second))
+        for (rows, left), (_, right) in zip(*both, strict=True):
+            result[rows] += (left * right).sum(1).double().cpu()
     return result
 
 
@@ -85,6 +105,7 @@ def tracin(
     points: Sequences,
     queries: Sequences,
     selections: Mapping[str, Selection],
+    spans: Spans = None,
 ) -> torch.Tensor:
     """Return float64 [points, queries]: gradient dot products summed over checkpoints, each times its learning rate.
 
@@ -92,7 +113,7 @@ def tracin(
     """
     total = None
     for model, learning_rate in checkpoints:
-        products = learning_rate * gradient_products(model, points, queries, selections)
+        products = learning_rate * gradient_products(model, points, queries, selections, spans=spans)
         total = products if total is None else total + products
     if total is None:
         raise UserError("TracIn needs at least one checkpoint: fine-tune with checkpoints first")
@@ -141,22 +162,27 @@ def _check_some(sequences: Sequences) -> None:
         raise UserError("no texts to score: give at least one point and one query")
 
 
-def _capture(model, sequences: Sequences, selections: Mapping[str, Selection]) -> gradients.Captured:
+def _capture(
+    model, sequences: Sequences, selections: Mapping[str, Selection], spans: Spans = None
+) -> gradients.Factors:
+    """Return the exact factors of all texts' gradients, stacked."""
     _check_some(sequences)
-    return gradients.capture_at(model, sequences, gradients.parts_of(selections))
+    return gradients.factors(gradients.capture_at(model, sequences, gradients.parts_of(selections), spans))
 
 
 def _stacked(
-    model, captured: gradients.Captured, count: int, name: str, selection: Selection
+    model, stored: gradients.Factors, count: int, name: str, selection: Selection
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Yield (rows, matrix [rows, entries]): the flattened gradients of some texts in one parameter, a few at a time."""
     parts = gradients.parts_of({name: selection})
-    shape = dict(model.named_parameters())[name].shape
-    mask = selection.mask(torch.ones(shape, device=next(model.parameters()).device)) if selection.rows else None
+    shape = model.get_parameter(name).shape
+    mask = selection.mask(torch.ones_like(model.get_parameter(name).data)) if selection.rows else None
+    owners = {name.rpartition(".")[0], "lm_head", "transformer.wte"}  # the embeddings share what was captured
+    mine = {key: value for key, value in stored.items() if key.partition("/")[0] in owners}
     together = max(1, LARGEST // shape.numel())
     for start in range(0, count, together):
         rows = slice(start, min(start + together, count))
-        dense = gradients.densify(model, gradients.factors(captured, rows), parts)
+        dense = gradients.densify(model, {key: value[rows] for key, value in mine.items()}, parts)
         matrix = sum(dense[part] for part in parts)
         matrix = (matrix if mask is None else matrix * mask).flatten(1)
         if not torch.isfinite(matrix).all():
