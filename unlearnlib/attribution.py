@@ -289,9 +289,9 @@ def agreement(experiment: Experiment, score: str, loss: str = "answer", **option
     """Return how well a score agrees with retraining: rows (score, loss, truth, estimate, low, high, models, points,
     queries, residual, seconds), one for every ground truth that the profile has for this seed (none: no rows).
 
-    `random halves` is the LDS; `random halves, own point kept` the LDS among the models that were trained on the query's
-    own point; `one point left out` the rank correlation with what leaving single points out did. Queries are the first
-    paraphrases of all points; for the scores in SOLVED those of the points that are left out.
+    `random halves` is the LDS; `random halves, own point kept` the LDS among the models that were trained on the
+    query's own point; `one point left out` the rank correlation with what leaving single points out did. Queries are
+    the first paraphrases of all points; for the scores in SOLVED those of the points that are left out.
     """
     profile, seed = experiment.profile, experiment.seed
     if seed not in (*profile.halves_seeds, *profile.left_out_seeds):
