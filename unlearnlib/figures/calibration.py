@@ -12,6 +12,7 @@ from unlearnlib.errors import UserError, nearest
 from unlearnlib.figures.looks import DARK, GREY, REFERENCES, look
 from unlearnlib.figures.parts import (
     draw_band,
+    draw_points,
     handle,
     in_order,
     line_handle,
@@ -161,6 +162,8 @@ def distance_by_size(table: pd.DataFrame, sets: Sequence[str], rows: Mapping[str
                 least = 0 if (part[measure] >= 0).all() else -1
                 summary = summary.assign(low=summary["low"].clip(lower=least), high=summary["high"].clip(upper=1))
                 draw_band(axes, places, summary, shown.color)
+                if len(places) == 1:  # a band has no width there
+                    draw_points(axes, places, summary, shown, vertical=True)
                 axes.plot(
                     places, summary["mean"], color=shown.color, marker=shown.marker, markersize=marker_size(shown, 5),
                     markeredgecolor="white", markeredgewidth=0.5, zorder=3,
