@@ -5,6 +5,7 @@ bands are 95% t-intervals over seeds, and are left out where there is one seed. 
 forget set, is in each figure as the reference.
 """
 
+from unlearnlib.figures.calibration import distance_by_size, regime_map, stops
 from unlearnlib.figures.inference import forest
 from unlearnlib.figures.influence import agreement, agreement_cost
 from unlearnlib.figures.looks import GREY, LOOKS, SETS, Look, look, save, style
@@ -29,6 +30,7 @@ __all__ = [
     "along_steps",
     "before_after",
     "collateral",
+    "distance_by_size",
     "forest",
     "frontier",
     "gradient_norms",
@@ -36,8 +38,10 @@ __all__ = [
     "look",
     "overview",
     "pretraining_curve",
+    "regime_map",
     "save",
     "split_drawn",
+    "stops",
     "style",
     "training_curve",
 ]
