@@ -7,6 +7,7 @@ forget set, is in each figure as the reference.
 
 from unlearnlib.figures.inference import forest
 from unlearnlib.figures.looks import GREY, LOOKS, SETS, Look, look, save, style
+from unlearnlib.figures.removal import landscape, picks
 from unlearnlib.figures.training import (
     before_after,
     gradient_norms,
@@ -28,9 +29,11 @@ __all__ = [
     "forest",
     "frontier",
     "gradient_norms",
+    "landscape",
     "layer_profile",
     "look",
     "overview",
+    "picks",
     "pretraining_curve",
     "save",
     "split_drawn",
