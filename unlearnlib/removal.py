@@ -23,7 +23,7 @@ from unlearnlib.errors import UserError, nearest
 from unlearnlib.experiment import Experiment
 from unlearnlib.gradients import Gradient
 from unlearnlib.metrics import choice_probability
-from unlearnlib.models import Selection
+from unlearnlib.models import Selection, resolve
 from unlearnlib.subsets import drawn
 from unlearnlib.tables import tidy
 from unlearnlib.unlearning import applied, apply
@@ -309,7 +309,8 @@ def barrier(line: pd.DataFrame) -> float:
 
 def training_gradient_norm(model, texts: Sequence[Sequence[int]]) -> float:
     """Return the L2 norm, over all parameters, of the gradient of the mean text NLL; near 0 is a stationary point."""
-    return gradients.norm(gradients.sum_gradient(model, texts)) / len(texts)
+    whole = gradients.select(gradients.sum_gradient(model, texts), resolve(model, "all"))
+    return gradients.norm(whole) / len(texts)
 
 
 # One seed's removals

@@ -13,6 +13,7 @@ from unlearnlib.figures.parts import (
     handle,
     in_order,
     line_handle,
+    marker_size,
     metric_label,
     need_columns,
     new_figure,
@@ -35,7 +36,7 @@ def picks(table: pd.DataFrame, thresholds: Mapping[str, Sequence[float]] | None 
         mine = table[table["query"] == query]
         for place in (thresholds or {}).get(query, ()):
             axes.axvline(place, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
-        for name in names:
+        for name in reversed(names):
             summary = over_seeds(mine[mine["group"] == name], value="share", by="threshold")
             summary[["low", "high"]] = summary[["low", "high"]].clip(0, 1)
             _draw_curve(axes, summary, "threshold", name)
@@ -94,7 +95,7 @@ def _draw_curve(axes, summary: pd.DataFrame, x: str, name: str) -> None:
     summary, shown = summary.sort_values(x), look(name)
     draw_band(axes, summary[x], summary, shown.color)
     axes.plot(
-        summary[x], summary["mean"], color=shown.color, marker=shown.marker, markersize=4.5,
+        summary[x], summary["mean"], color=shown.color, marker=shown.marker, markersize=marker_size(shown, 4.5),
         markeredgecolor="white", markeredgewidth=0.4, linewidth=1.6, zorder=3,
     )  # fmt: skip
 
