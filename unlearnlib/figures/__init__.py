@@ -9,6 +9,7 @@ from unlearnlib.figures.calibration import distance_by_size, regime_map, stops
 from unlearnlib.figures.inference import forest
 from unlearnlib.figures.influence import agreement, agreement_cost
 from unlearnlib.figures.looks import GREY, LOOKS, SETS, Look, look, save, style
+from unlearnlib.figures.removal import landscape, picks
 from unlearnlib.figures.training import (
     before_after,
     gradient_norms,
@@ -34,9 +35,11 @@ __all__ = [
     "forest",
     "frontier",
     "gradient_norms",
+    "landscape",
     "layer_profile",
     "look",
     "overview",
+    "picks",
     "pretraining_curve",
     "regime_map",
     "save",

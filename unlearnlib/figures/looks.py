@@ -49,6 +49,16 @@ LOOKS = {
     "live": Look("live ascent", "#56B4E9", "v"),
     "preconditioned": Look("preconditioned", "#CC79A7", "D"),
     "random": Look("random direction", GREY, "X"),
+    # ways to choose what is removed, and whom a choice hits
+    "fuzzy": Look("fuzzy", "#D55E00", "s"),
+    "fuzzy_wide": Look("fuzzy, wide", "#E69F00", "^"),
+    "fuzzy_on_picks": Look("fuzzy, calibrated on picks", "#CC6677", "D"),
+    "exact": Look("forget set at once", "#6699CC", "p"),
+    "iterative": Look("iterative", "#332288", "o"),
+    "iterative_to_the_last": Look("iterative, to the last point", "#AA4499", "h"),
+    "namesake": Look("namesake", "#332288", "D"),
+    "same_answer": Look("same answer", "#44AA99", "^"),
+    "other_neighbours": Look("other neighbours", "#0072B2", "s"),
     # layers
     "all": Look("whole model", "#0072B2", "o"),
     "embedding": Look("embedding", "#882255", "P"),
