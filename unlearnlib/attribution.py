@@ -28,15 +28,14 @@ class Texts:
 
     `loss` says which loss of a query is meant: that of its `answer` alone, or that of its whole `text`.
 
-    `curvature_texts` training texts, drawn at random, stand for all of them in the Gauss-Newton matrix; `damping` is a
-    share of its largest eigenvalue.
+    The profile's `curvature_texts`, training texts drawn at random, stand for all of them in the Gauss-Newton matrix;
+    `damping` is a share of its largest eigenvalue.
     """
 
     experiment: Experiment
     points: Sequence[str]
     queries: Sequence[str]
     loss: str = "answer"
-    curvature_texts: int = 32
     damping: float = 0.03
 
     @cached_property
@@ -67,7 +66,7 @@ class Texts:
         order = subsets.drawn(
             [str(index) for index in range(len(self.trained_tokens))], self.experiment.seed, "curvature"
         )
-        return [self.trained_tokens[int(index)] for index in order[: self.curvature_texts]]
+        return [self.trained_tokens[int(index)] for index in order[: self.experiment.profile.curvature_texts]]
 
     def _tokens(self, name: str, ids: Sequence[str]) -> list[tuple[int, ...]]:
         examples = self.experiment.sets[name]
@@ -273,7 +272,7 @@ def attribute(
         "options": options,
         "points": list(points),
         "queries": list(queries),
-        "settings": [loss, texts.curvature_texts, texts.damping],
+        "settings": [loss, experiment.profile.curvature_texts, texts.damping],
         "code": fingerprint.code("unlearnlib.attribution"),
     }
     found = experiment.table("attribution", key, compute)

@@ -160,10 +160,7 @@ class Experiment:
 
         `compute` returns the table without the columns profile and seed.
         """
-        whole = {
-            **self._depends,
-            **key,
-        }
+        whole = {"depends": self._depends, **key}
         root = paths.runs() / self.profile.name / "cache"
         found = cache.table(root, f"{name}-seed{self.seed}", whole, compute)
         return tidy(found, profile=self.profile.name, seed=self.seed)

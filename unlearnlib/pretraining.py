@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 END_OF_TEXT = "<|endoftext|>"
 

@@ -42,6 +42,7 @@ class Profile:
     left_out_seeds: list
     left_out: int
     forget_sizes: list
+    curvature_texts: int
 
 
 def available() -> list[str]:
