@@ -13,7 +13,7 @@ def test_the_readme_equals_the_committed_tables():
     if not (paths.ROOT / "results" / "05_layers.csv").is_file():
         pytest.fail("results/ holds no tables: run ./run_all.sh --publish")
     text = (paths.ROOT / "README.md").read_text()
-    assert summary.readme_with_table(text, summary.results_table(paths.ROOT / "results")) == text
+    assert summary.readme_with_tables(text, paths.ROOT / "results") == text
 
 
 def test_the_table_says_what_its_rows_say_and_marks_the_unreached(tmp_path):
@@ -38,9 +38,20 @@ def test_the_table_says_what_its_rows_say_and_marks_the_unreached(tmp_path):
     assert any("blocks 11 and 12 (target reached in 50% of seeds)" in line for line in lines)
 
 
+def test_the_influence_table_has_a_column_for_every_truth(tmp_path):
+    table = pd.DataFrame(
+        [("small", score, truth, 0.5, 0.25, 0.75, 3.0) for score in ("TracIn", "same point") for truth in ("a", "b")],
+        columns=["profile", "score", "truth", "estimate", "low", "high", "seconds"],
+    )
+    table.to_csv(tmp_path / "03_agreement.csv", index=False)
+    lines = summary.influence_table(tmp_path).splitlines()
+    assert lines[0] == "| score | a | b | seconds |"
+    assert lines[2] == "| TracIn | 0.50 (0.25 to 0.75) | 0.50 (0.25 to 0.75) | 3.0 |"
+
+
 def test_missing_marks_and_tables_are_one_line(tmp_path):
-    with pytest.raises(UserError, match="marks"):
-        summary.readme_with_table("no marks here", "table")
+    with pytest.raises(UserError, match="marks <!-- results: begin --> and"):
+        summary.readme_with_tables("no marks here", tmp_path)
     with pytest.raises(UserError, match="publish"):
         summary.results_table(tmp_path)
 

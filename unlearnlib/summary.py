@@ -1,6 +1,7 @@
-"""The results table of the README, made from the committed tables and from nothing else.
+"""The tables of the README, made from the committed tables and from nothing else.
 
-`python -m unlearnlib.summary` writes it between its two marks in README.md; `--check` only says whether it is right.
+`python -m unlearnlib.summary` writes each between its two marks in README.md; `--check` only says whether they are
+right.
 """
 
 import sys
@@ -13,7 +14,6 @@ from unlearnlib import paths
 from unlearnlib.errors import UserError
 from unlearnlib.statistics import over_seeds
 
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 NAMES = {
     ("finetuned", ""): "fine-tuned, nothing forgotten",
     ("retrained", ""): "**retrained without Dave (the reference)**",
@@ -85,25 +85,50 @@ def _cell(row: pd.Series, logarithm: bool) -> str:
     return f"{row['mean']:.2f}" + (f" ± {half:.2f}" if np.isfinite(half) else "")
 
 
-def readme_with_table(text: str, table: str) -> str:
-    """Return the README's `text` with `table` between its marks; UserError where the marks are missing."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise UserError(f"README.md needs the marks {BEGIN} and {END}, once each, around its results table")
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + "\n" + table + "\n" + END + rest.split(END)[1]
+def influence_table(folder: Path) -> str:
+    """Return the table in markdown: how well each influence score agrees with retraining, and its cost."""
+    path = folder / "03_agreement.csv"
+    if not path.is_file():
+        raise UserError(f"no {path}: run ./run_all.sh --publish first")
+    table = pd.read_csv(path)
+    truths = list(dict.fromkeys(table["truth"]))
+    lines = ["| score | " + " | ".join(truths) + " | seconds |", "|---|" + "---|" * (len(truths) + 1)]
+    for score, rows in table.groupby("score", sort=False):
+        known = rows.set_index("truth")
+        cells = [
+            f"{row['estimate']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+            for row in (known.loc[truth] for truth in truths)
+        ]
+        lines.append(f"| {score} | " + " | ".join(cells) + f" | {rows['seconds'].mean():.1f} |")
+    lines += ["", f"Profile `{table['profile'].iloc[0]}`: rank correlation with retraining (95% bootstrap interval)."]
+    return "\n".join(lines)
+
+
+TABLES = {"results": results_table, "influence": influence_table}
+
+
+def readme_with_tables(text: str, folder: Path) -> str:
+    """Return the README's `text` with each table of TABLES between its marks; UserError where the marks are missing."""
+    for name, make in TABLES.items():
+        begin, end = (f"<!-- {name}: {word} -->" for word in ("begin", "end"))
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise UserError(f"README.md needs the marks {begin} and {end}, once each, around its table")
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{make(folder)}\n{end}{rest.split(end)[1]}"
+    return text
 
 
 def main(words: list[str]) -> int:
-    """Write the README's table, or with --check return 1 where it does not equal the committed tables."""
+    """Write the README's tables, or with --check return 1 where they do not equal the committed tables."""
     path = paths.ROOT / "README.md"
     try:
         text = path.read_text()
-        new = readme_with_table(text, results_table(paths.ROOT / "results"))
+        new = readme_with_tables(text, paths.ROOT / "results")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if "--check" in words:
-        print("README.md: the results table is right" if new == text else "README.md: the results table is out of date")
+        print("README.md: the tables are right" if new == text else "README.md: a table is out of date")
         return int(new != text)
     path.write_text(new)
     return 0

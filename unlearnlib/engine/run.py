@@ -64,7 +64,7 @@ def _renew_readme() -> None:
     from unlearnlib import summary  # imports pandas and scipy, which a run itself does without
 
     readme = paths.ROOT / "README.md"
-    if readme.is_file() and summary.BEGIN in readme.read_text(encoding="utf-8"):
+    if readme.is_file():
         summary.main([])
 
 
