@@ -72,6 +72,7 @@ def gauss_newton_product(
             bent = chance * (moved - (chance * moved).sum(-1, keepdim=True))
             weights = batches.label_weights(lengths, tokens.shape[1], logits.dtype).to(logits.device)
             bent *= torch.nn.functional.pad(weights, (0, 1))[..., None]
+            del logits, moved, chance
         return torch.autograd.grad(logits_of(parameters), list(parameters.values()), grad_outputs=bent)
 
     return _mean(model, sequences, selections, parameters, batch_size, one_batch)

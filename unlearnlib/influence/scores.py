@@ -14,7 +14,9 @@ from unlearnlib.models import Selection
 
 Sequences = Sequence[Sequence[int]]
 Spans = Sequence[tuple[int, int]] | None
-LARGEST = 2**26  # entries of a matrix of stacked gradients at a time: 256 MB
+# Entries of stacked gradients: at a time (16 MB, which malloc hands out again; more would be fresh memory every time),
+# and of the queries in one parameter, so that they are made once (1 GB).
+LARGEST, KEPT = 2**22, 2**28
 
 
 def gradient_products(
@@ -38,9 +40,15 @@ def gradient_products(
     result = torch.zeros(len(points), len(queries), dtype=torch.float64)
     for name, selection in selections.items():
         factor = None if precondition is None else _factor(precondition, name)
+
+        def rights(name=name, selection=selection):
+            return _stacked(model, second, len(queries), name, selection)
+
+        fits = len(queries) * model.get_parameter(name).numel() <= KEPT
+        kept = list(rights()) if fits else None
         for rows, left in _stacked(model, first, len(points), name, selection):
             left = left if factor is None else left * factor
-            for columns, right in _stacked(model, second, len(queries), name, selection):
+            for columns, right in kept if fits else rights():
                 result[rows, columns] += (left @ right.T).double().cpu()
     return result
 
