@@ -282,6 +282,7 @@ def attribute(
 # Scores against ground truth
 
 SOLVED = ("inverse Gauss-Newton (CG)", "inverse Gauss-Newton (LiSSA)")  # one linear system a query: for few queries
+SOLVED_QUERIES = 6
 
 
 def agreement(experiment: Experiment, score: str, loss: str = "answer", **options) -> pd.DataFrame:
@@ -291,7 +292,7 @@ def agreement(experiment: Experiment, score: str, loss: str = "answer", **option
     `random halves` is the LDS; `random halves, own point kept` the LDS among the models that were trained on the
     query's own point; `one point left out` the rank correlation with what leaving single points out did. Queries are
     the first paraphrases of all points; for the scores in SOLVED, which cost most, those of the first few points that
-    are left out (the profile's solved_queries), and only for the seeds that have random halves.
+    are left out (SOLVED_QUERIES), and only for the seeds that have random halves.
     """
     profile, seed = experiment.profile, experiment.seed
     if seed not in (*profile.halves_seeds, *profile.left_out_seeds):
@@ -300,7 +301,7 @@ def agreement(experiment: Experiment, score: str, loss: str = "answer", **option
     if score in SOLVED and seed not in profile.halves_seeds:
         return pd.DataFrame()
     left_out = [removed[0] for removed in jobs.models(profile, "left-out", seed).values()]
-    queries = [f"{point}#0" for point in (left_out[: profile.solved_queries] if score in SOLVED else points)]
+    queries = [f"{point}#0" for point in (left_out[:SOLVED_QUERIES] if score in SOLVED else points)]
     rows = attribute(experiment, score, points, queries, loss, **options)
     scores = rows.pivot_table(index="point", columns="query", values="value").loc[points, queries]
     found = []

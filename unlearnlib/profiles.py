@@ -43,7 +43,6 @@ class Profile:
     left_out: int
     forget_sizes: list
     curvature_texts: int
-    solved_queries: int
 
 
 def available() -> list[str]:
