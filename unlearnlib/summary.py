@@ -96,8 +96,8 @@ def influence_table(folder: Path) -> str:
     for score, rows in table.groupby("score", sort=False):
         known = rows.set_index("truth")
         cells = [
-            f"{row['estimate']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-            for row in (known.loc[truth] for truth in truths)
+            "{estimate:.2f} ({low:.2f} to {high:.2f})".format(**known.loc[truth]) if truth in known.index else ""
+            for truth in truths
         ]
         lines.append(f"| {score} | " + " | ".join(cells) + f" | {rows['seconds'].mean():.1f} |")
     lines += ["", f"Profile `{table['profile'].iloc[0]}`: rank correlation with retraining (95% bootstrap interval)."]
