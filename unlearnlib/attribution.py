@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import pandas as pd
@@ -325,19 +325,24 @@ def halves(experiment: Experiment, points: Sequence[str], queries: Sequence[str]
         for kind in jobs.HALVES
         for name, left_out in jobs.models(experiment.profile, kind, experiment.seed).items()
     }
-    table = pd.concat([experiment.without(kind, ["paraphrase"]) for kind in jobs.HALVES])
-    wide = table[table["metric"] == f"{loss}_nll"].pivot_table(index="model", columns="example", values="value")
+    wide = _losses(experiment, jobs.HALVES, loss)
     kept = np.array([[point not in removed[name] for point in points] for name in removed])
     return kept, wide.loc[list(removed), list(queries)].to_numpy()
 
 
 def rises(experiment: Experiment, points: Sequence[str], queries: Sequence[str], loss: str) -> np.ndarray:
     """Return [points, queries]: how much each query's loss rose when the model was trained without the point (nats)."""
-    table, whole = experiment.without("left-out", ["paraphrase"]), experiment.references()
-    whole = whole.query("method == 'finetuned' and set == 'paraphrase'")
+    whole = experiment.references().query("method == 'finetuned' and set == 'paraphrase'")
     before = whole[whole["metric"] == f"{loss}_nll"].set_index("example")["value"].loc[list(queries)].to_numpy()
-    wide = table[table["metric"] == f"{loss}_nll"].pivot_table(index="model", columns="example", values="value")
+    wide = _losses(experiment, ("left-out",), loss)
     return wide.loc[[f"without {point}" for point in points], list(queries)].to_numpy() - before
+
+
+@cache
+def _losses(experiment: Experiment, kinds: tuple[str, ...], loss: str) -> pd.DataFrame:
+    """Return the loss of every paraphrase (columns) in every model of these kinds (rows), read once a process."""
+    table = pd.concat([experiment.without(kind, ["paraphrase"]) for kind in kinds])
+    return table[table["metric"] == f"{loss}_nll"].pivot_table(index="model", columns="example", values="value")
 
 
 # Scores of single points, along unlearning

@@ -51,8 +51,10 @@ def linear_datamodeling_score(
         each = []
         for column in columns:
             known = rows[kept[rows, own[column]]]
+            if not len(known):  # a draw without any model that was trained on the point says nothing about it
+                continue
             each.append(_spearman_columns(predicted[known][:, [column]], -losses[known][:, [column]])[0])
-        return float(np.mean(each))
+        return float(np.mean(each)) if each else 0.0
 
     drawn = [
         score(generator.integers(0, models, models), generator.integers(0, queries, queries)) for _ in range(resamples)
