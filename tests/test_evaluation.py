@@ -52,7 +52,7 @@ def test_the_tree_of_answers_equals_one_sequence_an_answer(make_model, questions
 def test_a_cloze_hit_is_what_greedy_decoding_writes(make_model, questions):
     model = make_model()
     lengths = [3] * len(questions)
-    written = evaluation.greedy_continuations(model, [question.prompt for question in questions], lengths)
+    written = evaluation.continuations(model, [question.prompt for question in questions], lengths)
     for question, tokens in zip(questions, written, strict=True):
         ids = list(question.prompt)
         for _ in range(3):

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from rapidfuzz import fuzz, process
 
-from unlearnlib import fingerprint, gradients, influence, jobs, subsets, training, unlearning
+from unlearnlib import fingerprint, gradients, influence, jobs, subsets, training
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.experiment import Experiment, Variant
 from unlearnlib.models import resolve
@@ -348,6 +348,7 @@ def _losses(experiment: Experiment, kinds: tuple[str, ...], loss: str) -> pd.Dat
 # Scores of single points, along unlearning
 
 TRACKED = ("self_influence", "paraphrase_influence", "activation_gradient", "curvature")
+CURVATURE_POINTS = 10  # so many points, drawn at random: a Hessian-vector product each is what costs most here
 
 
 def tracked(
@@ -361,25 +362,19 @@ def tracked(
     gradient with that of its first paraphrase: positive where a step on the point would teach the paraphrase),
     `activation_gradient` (minus the sum over tokens of the token embeddings times their gradient), and with `curvature`
     also `curvature` (g^T H g / g^T g with the Hessian H of the point's own loss, by a Hessian-vector product; nats per
-    squared unit of length).
+    squared unit of length; for CURVATURE_POINTS of the points).
     """
 
-    named = isinstance(of, str)
-
     def compute() -> pd.DataFrame:
-        if named:
-            return _tracked(experiment, experiment.model(of), curvature)
-        with unlearning.applied(experiment.finetuned, experiment.path(of)(step_size)) as model:
+        with experiment.at(of, step_size) as model:
             return _tracked(experiment, model, curvature)
 
     key = {
-        "of": of if named else [of.method, of.layers, dict(of.options)],
-        "step_size": step_size,
+        "of": experiment.of(of, step_size),
         "curvature": curvature,
         "code": fingerprint.code("unlearnlib.attribution"),
     }
-    table = tidy(experiment.table("tracked", key, compute), set="forget")
-    return tidy(table, method=of) if named else tidy(table, method=of.name, layers=of.layers, step_size=step_size)
+    return experiment.named(tidy(experiment.table("tracked", key, compute), set="forget"), of, step_size)
 
 
 def _tracked(experiment: Experiment, model, curvature: bool) -> pd.DataFrame:
@@ -393,10 +388,16 @@ def _tracked(experiment: Experiment, model, curvature: bool) -> pd.DataFrame:
         "activation_gradient": -influence.activation_gradient_products(model, points.texts)["embedding"].numpy(),
     }
     if curvature:
+        drawn = set(subsets.drawn(points.names, experiment.seed, "curvature of points")[:CURVATURE_POINTS])
         with influence.eager_attention(model):
-            values["curvature"] = np.array([_bend(model, tokens, selections) for tokens in points.texts])
+            values["curvature"] = np.array(
+                [
+                    _bend(model, tokens, selections) if name in drawn else np.nan
+                    for name, tokens in zip(points.names, points.texts, strict=True)
+                ]
+            )
     wide = pd.DataFrame({"example": points.names, **values})
-    return wide.melt(id_vars="example", var_name="metric", value_name="value")
+    return wide.melt(id_vars="example", var_name="metric", value_name="value").dropna(subset=["value"])
 
 
 def _bend(model, tokens: Sequence[int], selections) -> float:

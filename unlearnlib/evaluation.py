@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import logsumexp
 
 from unlearnlib import batches
 from unlearnlib.batches import Question, encode_question
 from unlearnlib.data import Record, Split
-from unlearnlib.metrics import choice_probability, rouge
+from unlearnlib.metrics import choice_probability, exact_memorization, extraction_strength, rouge
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,16 @@ class Answers:
     log_probabilities [n, 1 + w]: total log p of each answer's tokens given the prompt (nats; the right answer first);
     hits [n]: whether greedy decoding from the prompt gives the right answer's tokens; answer_nll [n]: mean -log p a
     token of the right answer; text_nll [n]: mean -log p a token of the whole text. Lower nll is likelier.
+    token_odds [n]: mean log-odds of the right answer's tokens, each against the rest of the vocabulary; predicted: for
+    each text, which of its tokens the model would have chosen, in order (bool).
     """
 
     log_probabilities: np.ndarray
     hits: np.ndarray
     answer_nll: np.ndarray
     text_nll: np.ndarray
+    token_odds: np.ndarray
+    predicted: list[np.ndarray]
 
 
 @torch.no_grad()
@@ -111,11 +116,9 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
     """
     where = next(model.parameters()).device
     counts = len(questions[0].answers)
-    totals, hits, text_nll = (
-        np.zeros((len(questions), counts)),
-        np.zeros(len(questions), bool),
-        np.zeros(len(questions)),
-    )
+    totals, hits = np.zeros((len(questions), counts)), np.zeros(len(questions), bool)
+    text_nll, token_odds = np.full(len(questions), np.nan), np.zeros(len(questions))
+    predicted = [np.zeros(0, bool)] * len(questions)
 
     def width(question: Question) -> int:
         return len(question.prompt) + sum(map(len, _branches(question)))
@@ -141,9 +144,23 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
             begin += len(pairs)
             totals[row] = [mine[start:stop].sum() for start, stop in spans]
             hits[row] = right[slice(*spans[0])].all()
-            text_nll[row] = -mine[: len(questions[row].text) - 1].mean() if texts else np.nan
+            token_odds[row] = _log_odds(mine[slice(*spans[0])]).mean()
+            if texts:
+                whole = slice(len(questions[row].text) - 1)
+                text_nll[row], predicted[row] = -mine[whole].mean(), right[whole]
     lengths = np.array([len(question.answers[0]) for question in questions])
-    return Answers(totals, hits, -totals[:, 0] / lengths, text_nll)
+    return Answers(totals, hits, -totals[:, 0] / lengths, text_nll, token_odds, predicted)
+
+
+def _log_odds(log_p: np.ndarray) -> np.ndarray:
+    """Return log p - log(1 - p), with p kept away from 1 by a little more than single precision can tell."""
+    return log_p - np.log(-np.expm1(np.minimum(log_p, -1e-7)))
+
+
+def answer_log_odds(log_probabilities: np.ndarray) -> np.ndarray:
+    """Return log p of the right answer minus log of the summed p of the wrong ones [n], from [n, 1 + w] in nats: the
+    confidence that attacks compare between models. Higher: better known; minus log w where nothing is known."""
+    return log_probabilities[:, 0] - logsumexp(log_probabilities[:, 1:], axis=1)
 
 
 def _scored(question: Question, texts: bool) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -162,16 +179,27 @@ def _scored(question: Question, texts: bool) -> tuple[list[tuple[int, int]], lis
 
 
 @torch.no_grad()
-def text_nll(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.ndarray:
-    """Return the mean -log p a token [n] of each text (nats; lower is likelier)."""
+def read(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the mean -log p a token [n] of each text (nats; lower is likelier), and for each text which of its tokens
+    the model would have chosen (bool)."""
     where = next(model.parameters()).device
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-    result = np.zeros(len(texts))
+    result, predicted = np.zeros(len(texts)), [np.zeros(0, bool)] * len(texts)
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         tokens, lengths = batches.pad([texts[row] for row in rows])
-        result[rows] = batches.text_losses(model, tokens.to(where), lengths).double().cpu().numpy()
-    return result
+        logits = model(tokens.to(where)).logits.cpu()
+        losses = batches.token_losses(logits, tokens) * batches.label_weights(lengths, tokens.shape[1])
+        result[rows] = losses.sum(1).double().numpy()
+        best = (logits[:, :-1].argmax(-1) == tokens[:, 1:]).numpy()
+        for place, row in enumerate(rows):
+            predicted[row] = best[place, : len(texts[row]) - 1]
+    return result, predicted
+
+
+def text_nll(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.ndarray:
+    """Return the mean -log p a token [n] of each text (nats; lower is likelier)."""
+    return read(model, texts, batch_size)[0]
 
 
 def answer_probability(model, examples: Examples, batch_size: int = 64) -> float:
@@ -182,20 +210,26 @@ def answer_probability(model, examples: Examples, batch_size: int = 64) -> float
 def evaluate(model, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:
     """Return tidy rows (set, example, metric, value) for every example of `sets`.
 
-    Metrics: text_nll (mean -log p a token; lower is likelier) and text_tokens for every set; answer_probability (1
-    knows, 1/6 is chance), cloze_hit (1 or 0) and answer_nll where the set has questions.
+    Metrics of every set: text_nll (mean -log p a token; lower is likelier), text_tokens, exact_memorization and
+    extraction_strength (see unlearnlib.metrics; higher: more memorized). Where the set has questions also
+    answer_probability (1 knows, 1/6 is chance), cloze_hit (1 or 0), answer_nll, and the confidences answer_log_odds and
+    token_log_odds (log-odds against the wrong answers, and of the answer's tokens against the vocabulary).
     """
     frames = []
     for name, examples in sets.items():
         values = {"text_tokens": np.array([len(text) - 1.0 for text in examples.texts])}
         if examples.questions:
             answers = ask(model, examples.questions, batch_size)
-            values["text_nll"] = answers.text_nll
+            values["text_nll"], predicted = answers.text_nll, answers.predicted
             values["answer_probability"] = choice_probability(answers.log_probabilities)
             values["cloze_hit"] = answers.hits.astype(float)
             values["answer_nll"] = answers.answer_nll
+            values["answer_log_odds"] = answer_log_odds(answers.log_probabilities)
+            values["token_log_odds"] = answers.token_odds
         else:
-            values["text_nll"] = text_nll(model, examples.texts, batch_size)
+            values["text_nll"], predicted = read(model, examples.texts, batch_size)
+        for metric in (exact_memorization, extraction_strength):
+            values[metric.__name__] = np.array([metric(hits, np.ones_like(hits)) for hits in predicted])
         frames.append(_tidy(name, examples.names, values))
     return pd.concat(frames, ignore_index=True)
 
@@ -206,8 +240,10 @@ def _tidy(name: str, examples: Sequence[str], values: dict[str, np.ndarray]) -> 
 
 
 @torch.no_grad()
-def greedy_continuations(model, prompts: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[list[int]]:
-    """Return, for each prompt, the `lengths[i]` tokens that greedy decoding gives."""
+def continuations(
+    model, prompts: Sequence[Sequence[int]], lengths: Sequence[int], seed: int | None = None
+) -> list[list[int]]:
+    """Return, for each prompt, `lengths[i]` tokens: those of greedy decoding, or with a `seed` sampled ones."""
     where = next(model.parameters()).device
     width = max(map(len, prompts))
     tokens = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -215,15 +251,18 @@ def greedy_continuations(model, prompts: Sequence[Sequence[int]], lengths: Seque
     for row, prompt in enumerate(prompts):
         tokens[row, width - len(prompt) :] = torch.tensor(list(prompt))
         mask[row, width - len(prompt) :] = 1
-    written = model.generate(
-        tokens.to(where),
-        attention_mask=mask.to(where),
-        max_new_tokens=max(lengths),
-        do_sample=False,
-        pad_token_id=model.config.eos_token_id,
-        # An end-of-text token must not stop the others early: every row is cut at its own reference's end.
-        eos_token_id=-1,
-    )[:, width:]
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+        torch.manual_seed(seed or 0)
+        written = model.generate(
+            tokens.to(where),
+            attention_mask=mask.to(where),
+            max_new_tokens=max(lengths),
+            do_sample=seed is not None,
+            top_k=0,
+            pad_token_id=model.config.eos_token_id,
+            # An end-of-text token must not stop the others early: every row is cut at its own reference's end.
+            eos_token_id=-1,
+        )[:, width:]
     return [row[:length].tolist() for row, length in zip(written.cpu(), lengths, strict=True)]
 
 
@@ -235,7 +274,7 @@ def generations(model, tokenizer, sets: dict[str, Examples], batch_size: int = 6
             chunk = slice(first, first + batch_size)
             prompts = [question.prompt for question in examples.questions[chunk]]
             references = [text[len(prompt) :] for text, prompt in zip(examples.texts[chunk], prompts, strict=True)]
-            written = greedy_continuations(model, prompts, [len(reference) for reference in references])
+            written = continuations(model, prompts, [len(reference) for reference in references])
             for example, prompt, reference, tokens in zip(
                 examples.names[chunk], prompts, references, written, strict=True
             ):

@@ -6,6 +6,7 @@ loaded only when something has to be computed.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -31,6 +32,7 @@ from unlearnlib.errors import UserError, nearest
 from unlearnlib.tables import means, tidy
 
 FRONTIER_SETS = ("forget", "retain")
+MODELS = ("base", "finetuned", "retrained", "retrained again")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Experiment:
         self.profile = profiles.load(profile)
         self.seed = seed
         self.split = jobs.split_of(self.profile, seed)
-        self._reference = ("retrained", "retrained")
+        # The kind and the name (see unlearnlib.jobs.models) of the model that forgets, and of the reference.
+        self._finetuned, self._reference = ("finetuned", "finetuned"), ("retrained", "retrained")
         if points is not None:
             self._reference = ("smaller-sets", f"without {points}")
             sizes = jobs.models(self.profile, "smaller-sets", seed)
@@ -100,18 +103,42 @@ class Experiment:
     @cached_property
     def finetuned(self):
         """The model fine-tuned on Dave and his neighbours."""
-        return self.load("finetuned")
+        return self.load(*self._finetuned)
 
     @cached_property
     def retrained(self):
         """The reference: fine-tuned with the same seed and schedule, and without the forgotten points."""
         return self.load(*self._reference)
 
+    @property
+    def next_seed(self) -> int:
+        """The seed whose retrained model is the second reference: the next one of the profile, then the first."""
+        seeds = sorted({*self.profile.seeds, self.seed})
+        return seeds[(seeds.index(self.seed) + 1) % len(seeds)] if len(seeds) > 1 else self.seed + 1
+
+    @cached_property
+    def retrained_again(self):
+        """A second reference, that of the next seed: nothing of Dave's was in its training either."""
+        model, _ = models.load(self.profile.base_model, on=self.profile.device)
+        training.load_weights(model, jobs.model_folder(self.profile, "retrained", self.next_seed))
+        return model
+
     def model(self, name: str):
-        """Return the model `base`, `finetuned` or `retrained`."""
-        if name not in ("base", "finetuned", "retrained"):
-            raise UserError(f"no model {name!r}: {nearest(name, ['base', 'finetuned', 'retrained'])}")
-        return getattr(self, name)
+        """Return the model `base`, `finetuned`, `retrained` or `retrained again`."""
+        if name not in MODELS:
+            raise UserError(f"no model {name!r}: {nearest(name, MODELS)}")
+        return getattr(self, name.replace(" ", "_"))
+
+    @contextmanager
+    def at(self, of: "Variant | str", step_size: float | None = None):
+        """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open."""
+        if isinstance(of, str):
+            yield self.model(of)
+        elif step_size is None:
+            raise UserError("which step? give step_size, for example that of calibrated(variant)")
+        else:
+            with unlearning.applied(self.finetuned, self.path(of)(step_size)) as model:
+                yield model
 
     @cached_property
     def sets(self) -> dict[str, evaluation.Examples]:
@@ -121,7 +148,7 @@ class Experiment:
     @cached_property
     def task(self) -> unlearning.Task:
         """What methods are given: the fine-tuned model, the forget texts, the recorded gradients."""
-        folder = self.folder("finetuned")
+        folder = self.folder(*self._finetuned)
         forget = self.sets["forget"]
         subject = self.split.forget[0].subject
         return unlearning.Task(
@@ -148,12 +175,21 @@ class Experiment:
     @cached_property
     def _depends(self) -> dict:
         return {
-            "models": [
-                jobs.fingerprint(self.profile.name, kind, self.seed) for kind in ("finetuned", self._reference[0])
-            ],
+            "models": [self.fingerprint(*pair) for pair in (self._finetuned, self._reference)],
             "sets": fingerprint.combine({"split": asdict(self.split)}),
             "code": fingerprint.code("unlearnlib.experiment"),
         }
+
+    def fingerprint(self, kind: str, name: str | None = None) -> str:
+        """Return a short hash of all that a trained model depends on."""
+        return jobs.model_fingerprint(self.profile, kind, self.seed, name)
+
+    def of(self, of: "Variant | str", step_size: float | None = None) -> dict:
+        """Return what stands in a table's key for the model that `at` opens."""
+        if isinstance(of, str):
+            again = jobs.model_fingerprint(self.profile, "retrained", self.next_seed) if of.endswith("again") else None
+            return {"model": of, "again": again}
+        return self._key(of, step_size=step_size)
 
     def table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return the table `name`, from the cache where `key`, the models, the data and the code are unchanged.
@@ -185,16 +221,13 @@ class Experiment:
         (column model; unlearnlib.jobs.models says which points)."""
         chosen, frames = list(sets), []
         for name in jobs.models(self.profile, kind, self.seed):
-            key = {"kind": kind, "model": name, "sets": chosen, "of": jobs.fingerprint(*self._job(kind))}
+            key = {"kind": kind, "model": name, "sets": chosen, "of": self.fingerprint(kind, name)}
             frames.append(
                 self.table("without", key, lambda name=name: self.evaluate(self.load(kind, name), chosen)).assign(
                     model=name
                 )
             )
         return pd.concat(frames, ignore_index=True)
-
-    def _job(self, kind: str) -> tuple[str, str, int]:
-        return self.profile.name, kind, self.seed
 
     def target(self) -> float:
         """Return the target of equal forgetting: the answer probability at which the forget set cannot be told from
@@ -251,7 +284,7 @@ class Experiment:
                     return self.evaluate(model, [name])
 
             frames.append(self.table("at_step", self._key(variant, step_size=step_size, set=name), compute))
-        return self._named(pd.concat(frames, ignore_index=True), variant, step_size)
+        return self.named(pd.concat(frames, ignore_index=True), variant, step_size)
 
     def path(self, variant: Variant) -> unlearning.Path:
         """Return the path of a variant, made once: a live path keeps the steps that it has walked."""
@@ -279,7 +312,7 @@ class Experiment:
             means(self.at_step(variant, float(step), FRONTIER_SETS)).assign(step=i + 1) for i, step in enumerate(steps)
         ]
         start = self.references().query("method == 'finetuned' and set in @FRONTIER_SETS")
-        frames.insert(0, self._named(means(start), variant, 0.0).assign(step=0))
+        frames.insert(0, self.named(means(start), variant, 0.0).assign(step=0))
         return tidy(pd.concat(frames, ignore_index=True), calibrated=found.step_size, reached=found.reached)
 
     def generations(
@@ -289,20 +322,17 @@ class Experiment:
 
         `variant` is a model's name (base, finetuned, retrained), or a Variant with the `step_size` to take.
         """
-        chosen, named = list(sets), isinstance(variant, str)
+        chosen = list(sets)
 
         def compute() -> pd.DataFrame:
-            examples = {name: self.sets[name] for name in chosen}
-            if named:
-                return evaluation.generations(self.model(variant), self.tokenizer, examples)
-            with unlearning.applied(self.finetuned, self.path(variant)(step_size)) as model:
-                return evaluation.generations(model, self.tokenizer, examples)
+            with self.at(variant, step_size) as model:
+                return evaluation.generations(model, self.tokenizer, {name: self.sets[name] for name in chosen})
 
-        if not named and step_size is None:
-            raise UserError("which step? give step_size, for example that of calibrated(variant)")
-        key = {"model": variant} if named else self._key(variant, step_size=step_size)
-        table = self.table("generations", {**key, "sets": chosen}, compute)
-        return tidy(table, method=variant) if named else self._named(table, variant, step_size)
+        table = self.table("generations", {**self.of(variant, step_size), "sets": chosen}, compute)
+        return self.named(table, variant, step_size)
 
-    def _named(self, table: pd.DataFrame, variant: Variant, step_size: float) -> pd.DataFrame:
-        return tidy(table, method=variant.name, layers=variant.layers, step_size=step_size)
+    def named(self, table: pd.DataFrame, of: "Variant | str", step_size: float | None = None) -> pd.DataFrame:
+        """Return the table with the columns method, layers and step_size that say which model it is about."""
+        if isinstance(of, str):
+            return tidy(table, method=of)
+        return tidy(table, method=of.name, layers=of.layers, step_size=step_size)

@@ -9,6 +9,7 @@ dicts from *part* to tensor; a part is a parameter name, except for the tied emb
 `transformer.wte.weight#input` and `transformer.wte.weight#output`.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -301,18 +302,21 @@ class Recorder:
     """Records the gradients of the forget points on the very training steps.
 
     Of the epochs in `point_epochs` the exact factors of every point are kept; of every epoch the sum over all points.
+    With `joined_from` the sums of that epoch and of all after it are kept as one, under its number.
     """
 
-    def __init__(self, points: Iterable[str], point_epochs: Sequence[int] = (0,)):
+    def __init__(self, points: Iterable[str], point_epochs: Sequence[int] = (0,), joined_from: int | None = None):
         self.points = frozenset(points)
         self.point_epochs = frozenset(point_epochs)
+        self.joined_from = joined_from
         self.steps: list[tuple[int, list[str], list[int], Factors]] = []
         self.sums: dict[int, Gradient] = {}
 
     def add(self, model, captured: Captured, names: Sequence[str], lengths: Sequence[int], epoch: int) -> None:
         """Record one training step, in which these points of these token counts were captured, in this order."""
         stored = factors(captured)
-        self.sums[epoch] = add(densify(model, merged(stored)), self.sums.get(epoch, {}))
+        place = epoch if self.joined_from is None else min(epoch, self.joined_from)
+        self.sums[place] = add(densify(model, merged(stored)), self.sums.get(place, {}))
         if epoch in self.point_epochs:
             self.steps.append((epoch, list(names), list(lengths), stored))
 
@@ -330,7 +334,7 @@ class Recorder:
             for part, value in gradient.items()
         }
         save_file(points, folder / "points.safetensors")
-        save_file(sums, folder / "sums.safetensors")
+        save_file(sums, folder / "sums.safetensors", {"points": json.dumps(sorted(self.points))})
 
 
 @dataclass(frozen=True)
@@ -353,6 +357,12 @@ class Record:
     def points(self, epoch: int = 0) -> list[str]:
         """Return the ids of the points whose own gradients of `epoch` were recorded."""
         return sorted({key.split("|")[1] for key in self._keys("points.safetensors") if key.startswith(f"{epoch}|")})
+
+    def everyone(self) -> set[str]:
+        """Return the ids of all points that are in the sums."""
+        self._keys("sums.safetensors")
+        with safe_open(self.folder / "sums.safetensors", "pt") as file:
+            return set(json.loads(file.metadata()["points"]))
 
     def choose_epochs(self, epochs: str | Sequence[int]) -> list[int]:
         """Return epoch numbers for `first`, `last`, `all` or a list of epochs; UserError for one not recorded."""

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -16,17 +17,35 @@ from unlearnlib import fingerprint as fingerprints
 from unlearnlib.errors import UserError, nearest
 
 # finetuned: on everything, recording the gradients of Dave's points; retrained: the reference, which never saw them.
-# The others train several models each, all without some of the points: random halves of them (in four jobs, which may
-# run side by side), one point each, and a few points (profiles: halves, left_out, forget_sizes).
+# Several models each, all without some of the points: random halves of them (in four jobs, which may run side by side),
+# one point each, and a few points (profiles: halves, left_out, forget_sizes).
+# late: fine-tuned in two stages, Dave in the second one; late-retrained: the same without him.
+# originals, references: finetuned and retrained again and again, in other orders of the texts (profiles: originals,
+# references); number 0 is the usual one. Unlearning and evaluating the originals is part of their jobs.
 HALVES = ("halves-1", "halves-2", "halves-3", "halves-4")
-KINDS = ("finetuned", "retrained", *HALVES, "left-out", "smaller-sets")
+ORIGINALS = ("originals-1", "originals-2", "originals-3", "originals-4")
+REFERENCES = ("references-1", "references-2", "references-3", "references-4")
+LATE = ("late", "late-retrained")
 USUAL = ("finetuned", "retrained")
+KINDS = (*USUAL, *HALVES, "left-out", "smaller-sets", *LATE, *ORIGINALS, *REFERENCES)
+
+EVALUATION = "unlearnlib.distributions"  # evaluates originals and references, once they are trained
 
 # The fields of a profile that make a training plan; named here so that planning a run need not import torch.
 PLAN = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "gradient_clip")
 
 # What each notebook reads, for the order of a run; a notebook that is not named reads the usual trainings of its seeds.
-NEEDS = {"00": (), "01": (), "03": (*USUAL, *HALVES, "left-out"), "06": (*USUAL, "smaller-sets")}
+NEEDS = {
+    "00": (),
+    "01": (),
+    "03": (*USUAL, *HALVES, "left-out"),
+    "06": (*USUAL, "smaller-sets"),
+    "09": (*USUAL, "smaller-sets", *LATE),
+    "10": (*USUAL, *HALVES, *ORIGINALS, *REFERENCES),
+    "15": ("03", "04", "05", "06", "07", "08", "09", "10"),
+}
+# Notebooks that only read the tables of others: once over all seeds, never for one seed.
+SUMMARIES = ("15",)
 
 
 def split_of(profile: profiles.Profile, seed: int) -> data.Split:
@@ -52,8 +71,13 @@ def base_fingerprint(base_model: str) -> str:
 def seeds_of(profile_name: str, kind: str, seeds: Sequence[int]) -> tuple[int, ...]:
     """Return those of `seeds` for which a profile has this kind of training job: ground truth is for a few seeds."""
     profile = profiles.load(profile_name)
-    few = profile.halves_seeds if kind in HALVES else profile.left_out_seeds if kind == "left-out" else seeds
-    return tuple(seed for seed in seeds if seed in few)
+    few = {
+        **dict.fromkeys(HALVES, profile.halves_seeds),
+        "left-out": profile.left_out_seeds,
+        **dict.fromkeys(LATE, profile.late_seeds),
+        **dict.fromkeys((*ORIGINALS, *REFERENCES), profile.distribution_seeds),
+    }
+    return tuple(seed for seed in seeds if seed in few.get(kind, seeds))
 
 
 def models(profile: profiles.Profile, kind: str, seed: int) -> dict[str, tuple[str, ...]]:
@@ -64,8 +88,12 @@ def models(profile: profiles.Profile, kind: str, seed: int) -> dict[str, tuple[s
     if kind not in KINDS:
         raise UserError(f"no kind of model {kind!r}: {nearest(kind, KINDS)}")
     forget = tuple(record.id for record in split_of(profile, seed).forget)
-    if kind in USUAL:
-        return {kind: forget if kind == "retrained" else ()}
+    if kind in (*USUAL, *LATE):
+        return {kind: forget if kind.endswith("retrained") else ()}
+    if kind in ORIGINALS:
+        return {f"original {number}": () for number in _share(kind, ORIGINALS, profile.originals)}
+    if kind in REFERENCES:
+        return {f"reference {number}": forget for number in _share(kind, REFERENCES, profile.references)}
     if kind in HALVES:
         halves = list(enumerate(subsets.random_halves(forget, profile.halves, seed)))
         return {f"half {number}": removed for number, removed in halves[HALVES.index(kind) :: len(HALVES)]}
@@ -79,13 +107,36 @@ def models(profile: profiles.Profile, kind: str, seed: int) -> dict[str, tuple[s
     return {f"without {size}": tuple(order[:size]) for size in sizes}
 
 
-def training_key(profile: profiles.Profile, kind: str, seed: int, removed: Sequence[str] = ()) -> dict:
-    """Return everything that a trained model depends on, and nothing else."""
+def _share(kind: str, kinds: Sequence[str], count: int) -> range:
+    return range(kinds.index(kind), count, len(kinds))
+
+
+def order_of(seed: int, name: str) -> int:
+    """Return the number that fixes the order of the texts: the seed itself, but for "original 3" and its like."""
+    kind, _, number = name.partition(" ")
+    return seed + int(number) if kind in ("original", "reference") else seed
+
+
+def stages_of(split: data.Split, kind: str) -> list[list[data.Record]]:
+    """Return the records of each stage of training: one stage, but for the kinds late and late-retrained, where Dave
+    and the last quarter of the neighbours (by name) come in a second one."""
+    if kind not in LATE:
+        return [[*split.forget, *split.retain]]
+    people = sorted({record.subject for record in split.retain})
+    late = set(people[-max(1, len(people) // 4) :])
+    first = [record for record in split.retain if record.subject not in late]
+    return [first, [*split.forget, *(record for record in split.retain if record.subject in late)]]
+
+
+def training_key(
+    profile: profiles.Profile, kind: str, seed: int, removed: Sequence[str] = (), order: int | None = None
+) -> dict:
+    """Return everything that a trained model depends on, and nothing else; `order` as in order_of (default: seed)."""
     split = split_of(profile, seed)
     return {
-        "kind": kind if kind in USUAL else "without",
+        "kind": _family(kind),
         "removed": sorted(removed),
-        "seed": seed,
+        "seed": seed if order is None else order,
         "base": base_fingerprint(profile.base_model),
         "plan": {name: getattr(profile, name) for name in PLAN},
         "max_tokens": profile.max_tokens,
@@ -93,8 +144,16 @@ def training_key(profile: profiles.Profile, kind: str, seed: int, removed: Seque
         "device": profile.device if profile.device == "cpu" else str(_device(profile.device)),
         "texts": {record.id: record.text for record in (*split.forget, *split.retain)},
         "forget": [record.id for record in split.forget],
+        "stages": [[record.id for record in stage] for stage in stages_of(split, kind)] if kind in LATE else None,
+        "states": profile.checkpoint_steps if kind in ("finetuned", "late") else None,
         "code": fingerprints.code("unlearnlib.training"),
     }
+
+
+def _family(kind: str) -> str:
+    """Return what is kept of a model: all models of a family that agree in the rest of the key are one."""
+    kept = {**dict.fromkeys(ORIGINALS, "original"), **{name: name for name in (*USUAL, *LATE)}}
+    return kept.get(kind, "without")
 
 
 def _device(name: str):
@@ -106,64 +165,110 @@ def _device(name: str):
 def fingerprint(profile_name: str, kind: str, seed: int) -> str:
     """Return a short hash of all that one training job depends on."""
     profile = profiles.load(profile_name)
-    return fingerprints.combine(
-        {name: training_key(profile, kind, seed, removed) for name, removed in models(profile, kind, seed).items()}
-    )
+    models_of = {name: _keyed(profile, kind, seed, name)[1] for name in models(profile, kind, seed)}
+    if kind in (*ORIGINALS, *REFERENCES):
+        models_of["evaluated by"] = fingerprints.code(EVALUATION)
+    return fingerprints.combine(models_of)
+
+
+def model_fingerprint(profile: profiles.Profile, kind: str, seed: int, name: str | None = None) -> str:
+    """Return a short hash of all that one trained model depends on (default: the one its kind is called after)."""
+    return fingerprints.combine(_keyed(profile, kind, seed, kind if name is None else name)[1])
 
 
 def train(profile: profiles.Profile, kind: str, seed: int) -> dict[str, Path]:
-    """Return the folders of a job's models by name (see model_folder), training those that the cache lacks."""
-    return {name: model_folder(profile, kind, seed, name) for name in models(profile, kind, seed)}
+    """Return the folders of a job's models by name (see model_folder), training those that the cache lacks.
+
+    Originals and references are evaluated too, the originals after unlearning (see unlearnlib.distributions).
+    """
+    folders = {}
+    for name in models(profile, kind, seed):
+        folders[name] = model_folder(profile, kind, seed, name)
+        if kind in (*ORIGINALS, *REFERENCES):
+            # Imported by name: how models are evaluated is no part of what a model, or another table, depends on.
+            importlib.import_module(EVALUATION).evaluate(profile, kind, seed, name)
+    return folders
 
 
 def model_folder(profile: profiles.Profile, kind: str, seed: int, name: str | None = None) -> Path:
     """Return the folder of one trained model (default: the one that its kind is called after), trained if missing.
 
-    It holds the weights; of the kinds finetuned and retrained also the optimizer's moments and the log (see
-    unlearnlib.training.save); of a fine-tuned one also checkpoints and the recorded gradients of the forget set.
+    It holds the weights; of the kinds finetuned, retrained, late, late-retrained and originals also the optimizer's
+    moments and the log (see unlearnlib.training.save); of fine-tuned ones and originals the recorded gradients of the
+    forget set; of finetuned also the weights after every epoch; of finetuned and late the states for a replay.
     UserError for an unknown kind or name.
     """
-    known = models(profile, kind, seed)
     name = kind if name is None else name
-    if name not in known:
-        raise UserError(f"no model {name!r} of the kind {kind!r}: {nearest(name, known)}")
-    removed = known[name]
+    kept, key = _keyed(profile, kind, seed, name)
     return cached.folder(
         paths.runs() / profile.name / "cache",
-        f"{kind if kind in USUAL else 'without'}-seed{seed}",
-        training_key(profile, kind, seed, removed),
-        lambda folder: _train(profile, kind, seed, removed, f"{kind}, seed {seed}: {name}", folder),
+        f"{key['kind']}-seed{seed}",
+        key,
+        lambda folder: _train(profile, kept, seed, key, f"{kind}, seed {seed}: {name}", folder),
     )
 
 
-def _train(profile: profiles.Profile, kind: str, seed: int, removed: Sequence[str], title: str, folder: Path) -> None:
+def _keyed(profile: profiles.Profile, kind: str, seed: int, name: str) -> tuple[str, dict]:
+    """Return the kind that one model is trained as, and its key: original 0 is the fine-tuned model itself."""
+    known = models(profile, kind, seed)
+    if name not in known:
+        raise UserError(f"no model {name!r} of the kind {kind!r}: {nearest(name, known)}")
+    order = order_of(seed, name)
+    if order == seed:
+        kind = "finetuned" if kind in ORIGINALS else "retrained" if kind in REFERENCES else kind
+    return kind, training_key(profile, kind, seed, known[name], order)
+
+
+def _train(profile: profiles.Profile, kind: str, seed: int, key: dict, title: str, folder: Path) -> None:
     from unlearnlib import batches, gradients, training
     from unlearnlib import models as base_models
 
-    split = split_of(profile, seed)
+    split, removed, order = split_of(profile, seed), key["removed"], key["seed"]
     model, tokenizer = base_models.load(profile.base_model, on=profile.device)
     texts = {
         record.id: batches.encode_text(tokenizer, record.text, profile.max_tokens)
         for record in (*split.forget, *split.retain)
     }
     plan = training.Plan.of(profile)
-    steps = training.schedule({name: len(ids) for name, ids in texts.items()}, plan, seed)
+    lengths = [{record.id: len(texts[record.id]) for record in stage} for stage in stages_of(split, kind)]
+    steps = training.staged(lengths, plan, order)
     # Whatever is trained without some texts is trained by the rule for that, and never reads them.
     texts = {name: ids for name, ids in texts.items() if name not in set(removed)}
-    recorder, checkpoint = None, None
+    points = [record.id for record in split.forget]
+    recorder = None
     if kind == "finetuned":
-        recorder = gradients.Recorder(record.id for record in split.forget)
+        recorder = gradients.Recorder(points)
+    elif kind in ORIGINALS:
+        recorder = gradients.Recorder(points, point_epochs=(), joined_from=1)
+    ends = training.last_of_epochs(steps)
+    kept = _states(steps, plan.epochs, profile.checkpoint_steps) if key["states"] else set()
 
-        def checkpoint(epoch: int) -> None:
-            training.save_weights(folder, model, epoch)
+    def after_step(step, optimizer) -> None:
+        if kind == "finetuned" and step.step == ends[step.epoch]:
+            training.save_weights(folder, model, step.epoch)
+        if step.step in kept:
+            training.save_state(folder, model, optimizer, step.step)
 
-    result = training.fine_tune(model, texts, steps, plan, removed, recorder, title, checkpoint)
-    if kind in USUAL:
-        training.save(folder, model, result, steps, plan, seed, removed=removed)
+    result = training.fine_tune(model, texts, steps, plan, removed, recorder, title, after_step)
+    if kind in (*USUAL, *LATE, *ORIGINALS):
+        training.save(folder, model, result, steps, plan, order, removed=removed)
     else:
         training.save_weights(folder, model)
     if recorder:
         recorder.save(folder)
+
+
+def _states(steps: Sequence, epochs: int, every: int) -> set[int]:
+    """Return the steps after which a state is worth keeping: a replay starts before the first step that held a removed
+    text, and every text of a stage is in the stage's first epoch."""
+    kept = set()
+    for number, step in enumerate(steps):
+        stage, epoch = divmod(step.epoch, epochs)
+        if stage and epoch == 0 and steps[number - 1].epoch < step.epoch:
+            kept.add(steps[number - 1].step)
+        if epoch == 0 and (step.step + 1) % every == 0:
+            kept.add(step.step)
+    return kept
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -43,6 +43,11 @@ class Profile:
     left_out: int
     forget_sizes: list
     curvature_texts: int
+    checkpoint_steps: int
+    late_seeds: list
+    distribution_seeds: list
+    originals: int
+    references: int
 
 
 def available() -> list[str]:
@@ -102,7 +107,7 @@ def parse(values: dict, path: Path) -> Profile:
         raise UserError(f"{path.name}: smallest_step must not exceed largest_step ({profile.largest_step})")
     if profile.name != path.stem:
         raise UserError(f"{path.name}: name must be that of the file, {path.stem!r}, but is {profile.name!r}")
-    for key in ("seeds", "halves_seeds", "left_out_seeds", "forget_sizes"):
+    for key in ("seeds", "halves_seeds", "left_out_seeds", "forget_sizes", "late_seeds", "distribution_seeds"):
         values = getattr(profile, key)
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
             raise UserError(f"{path.name}: {key} must be a list of integers, such as [0, 1, 2]")
@@ -110,6 +115,11 @@ def parse(values: dict, path: Path) -> Profile:
         raise UserError(f"{path.name}: seeds must name at least one, such as [0, 1, 2]")
     if not profile.forget_sizes or min(profile.forget_sizes) < 1:
         raise UserError(f"{path.name}: forget_sizes must name at least one number of points above zero, such as [1, 5]")
+    if profile.originals < 2 or profile.references < 2 * profile.originals:
+        raise UserError(
+            f"{path.name}: originals must be at least 2 and references twice as many (one half is compared with the "
+            f"other), but they are {profile.originals} and {profile.references}"
+        )
     if profile.halves % 2:
         raise UserError(f"{path.name}: halves must be even, for they come in pairs, but is {profile.halves}")
     return profile

@@ -4,17 +4,20 @@ The rule that makes training without a text and replaying without it the same, b
 
 - the schedule (which text in which slot of which step, padding width, learning rate) is fixed by the full data and the
   seed: each epoch's order sorts the ids by a hash of seed, epoch and id;
-- a removed text stays as a slot of weight zero with dummy tokens; nothing of its words is ever read;
+- a removed text leaves its slot empty, and nobody moves up: its words are never read, and nothing is computed for it;
 - the loss of a step is divided by the number of texts that are left in it;
 - a step without any text left skips the optimizer altogether, its step counter included;
-- learning rates belong to steps of the schedule, not to steps taken.
+- learning rates belong to steps of the schedule, not to steps taken;
+- a state (save_state) holds the parameters, both moments and the step counter: all that the next step depends on.
+
+Replaying without texts (unlearnlib.replay) and training without them then do the same operations in the same order.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +27,8 @@ from tqdm import tqdm
 
 from unlearnlib import batches, gradients
 from unlearnlib.errors import UserError
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of every parameter
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,23 @@ def schedule(lengths: Mapping[str, int], plan: Plan, seed: int) -> list[Step]:
     return steps
 
 
+def staged(stages: Sequence[Mapping[str, int]], plan: Plan, seed: int) -> list[Step]:
+    """Return the steps of several runs, one after the other, numbered on: each stage has its own texts, its own epochs
+    and its own warm-up and decay; the optimizer's state goes on."""
+    steps: list[Step] = []
+    for lengths in stages:
+        epoch, number = (steps[-1].epoch + 1, steps[-1].step + 1) if steps else (0, 0)
+        steps += [
+            replace(step, epoch=epoch + step.epoch, step=number + step.step) for step in schedule(lengths, plan, seed)
+        ]
+    return steps
+
+
+def last_of_epochs(steps: Sequence[Step]) -> dict[int, int]:
+    """Return the number of each epoch's last step, by epoch."""
+    return {step.epoch: step.step for step in steps}
+
+
 @dataclass
 class Result:
     """A trained model's optimizer and the log of its training.
@@ -99,49 +121,53 @@ def fine_tune(
     removed: Collection[str] = (),
     recorder: gradients.Recorder | None = None,
     progress: str | None = None,
-    epoch_ended: Callable[[int], None] | None = None,
+    after_step: Callable[[Step, torch.optim.Optimizer], None] | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Result:
     """Train `model` in place along `steps` and return its optimizer and log.
 
     `texts` maps ids to token ids; those of `removed` need not be in it and are never read. `recorder` takes the
     gradients of its points from the same backward passes. `progress` labels a progress bar (None: no bar);
-    `epoch_ended` is called with the number of every epoch when it is over. Same model, steps and thread count on one
-    machine: bitwise the same weights. Raises UserError for a text that is missing and for a loss that is not finite.
+    `after_step` is called after every step, also a skipped one; `optimizer` goes on from the state that it is in
+    (default: a new one, see new_optimizer). Same model, steps and thread count on one machine: bitwise the same
+    weights. Raises UserError for a text that is missing and for a loss that is not finite.
     """
     removed = frozenset(removed)
     missing = sorted({name for step in steps for name in step.ids} - set(texts) - removed)
     if missing:
         raise UserError(f"no text for {missing[0]!r}, which the schedule names: give it, or put it in `removed`")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
+    optimizer = optimizer or new_optimizer(model, plan)
     rows = []
     model.eval()  # every dropout is zero; eval mode says that no layer behaves differently in training
     for step in tqdm(steps, desc=progress, disable=progress is None, unit="step", leave=False):
         if not removed.issuperset(step.ids):
             rows.append(_take(step, model, optimizer, texts, removed, plan, recorder))
-        if epoch_ended and (step is steps[-1] or steps[step.step + 1].epoch > step.epoch):
-            epoch_ended(step.epoch)
+        if after_step:
+            after_step(step, optimizer)
     return Result(optimizer, pd.DataFrame(rows, columns=["epoch", "step", "learning_rate", "texts", "loss"]))
+
+
+def new_optimizer(model, plan: Plan) -> torch.optim.Optimizer:
+    """Return the optimizer of a run before its first step: AdamW."""
+    return torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
 
 
 def _take(step: Step, model, optimizer, texts, removed: frozenset[str], plan: Plan, recorder) -> tuple:
     """Take one step of the schedule, in which at least one text is left, and return its row of the log."""
     where = next(model.parameters()).device
-    present = [name not in removed for name in step.ids]
-    count = sum(present)
-    tokens, lengths = batches.pad(
-        [texts[name] if keep else [0, 0] for name, keep in zip(step.ids, present, strict=True)], step.width
-    )
-    kept = torch.tensor(present, dtype=torch.float32, device=where)
-    slots = [slot for slot, name in enumerate(step.ids) if present[slot] and recorder and name in recorder.points]
+    names = [name for name in step.ids if name not in removed]
+    count = len(names)
+    tokens, lengths = batches.pad([texts[name] for name in names], step.width)
+    slots = [slot for slot, name in enumerate(names) if recorder and name in recorder.points]
     with gradients.capture(model, rows=slots, scale=count) if slots else nullcontext() as captured:
-        loss = (batches.text_losses(model, tokens.to(where), lengths) * kept).sum() / count
+        loss = batches.text_losses(model, tokens.to(where), lengths).sum() / count
         loss.backward()
     value = float(loss.detach())
     if value != value or value in (float("inf"), float("-inf")):
         raise UserError(f"the loss became {value} in step {step.step}: lower learning_rate in the profile")
     if slots:
-        names = [step.ids[slot] for slot in slots]
-        recorder.add(model, captured, names, [len(texts[name]) for name in names], step.epoch)
+        recorded = [names[slot] for slot in slots]
+        recorder.add(model, captured, recorded, [len(texts[name]) for name in recorded], step.epoch)
     if plan.gradient_clip:
         torch.nn.utils.clip_grad_norm_(model.parameters(), plan.gradient_clip)
     for group in optimizer.param_groups:
@@ -154,14 +180,7 @@ def _take(step: Step, model, optimizer, texts, removed: frozenset[str], plan: Pl
 def save(folder: Path, model, result: Result, steps: Sequence[Step], plan: Plan, seed: int, removed=()) -> None:
     """Write the trained model's weights, the optimizer's moments and the training log into `folder`."""
     save_weights(folder, model)
-    state = result.optimizer.state
-    moments = {
-        f"{moment}|{name}": state[value][moment].detach().contiguous().cpu()
-        for name, value in model.named_parameters()
-        for moment in ("exp_avg", "exp_avg_sq", "step")
-        if value in state
-    }
-    save_file(moments, folder / "optimizer.safetensors")
+    save_file(optimizer_state(model, result.optimizer), folder / "optimizer.safetensors")
     result.log.to_csv(folder / "log.csv", index=False)
     record = {
         "seed": seed,
@@ -170,6 +189,45 @@ def save(folder: Path, model, result: Result, steps: Sequence[Step], plan: Plan,
         "steps": [asdict(step) for step in steps],
     }
     (folder / "schedule.json").write_text(json.dumps(record))
+
+
+def optimizer_state(model, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Return the optimizer's moments and step counters as tensors named `<what>|<parameter>`; nothing before the first
+    step."""
+    return {
+        f"{what}|{name}": optimizer.state[value][what].detach().contiguous().cpu()
+        for name, value in model.named_parameters()
+        for what in MOMENTS
+        if value in optimizer.state
+    }
+
+
+def save_state(folder: Path, model, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write all that the step after `step` depends on into `folder`: parameters, moments, step counters."""
+    parameters = {f"parameter|{name}": value.detach().contiguous().cpu() for name, value in model.named_parameters()}
+    save_file({**parameters, **optimizer_state(model, optimizer)}, _state(folder, step))
+
+
+def load_state(folder: Path, model, plan: Plan, step: int) -> torch.optim.Optimizer:
+    """Put the parameters as they were after `step` into `model`, in place, and return the optimizer as it was then."""
+    stored = load_file(_state(folder, step))
+    _put(model, {name: stored[f"parameter|{name}"] for name, _ in model.named_parameters()})
+    optimizer = new_optimizer(model, plan)
+    for name, value in model.named_parameters():
+        if f"step|{name}" in stored:
+            moments = {what: stored[f"{what}|{name}"] for what in MOMENTS}
+            # A counter stays where the optimizer keeps it, on the CPU or beside the moments.
+            optimizer.state[value] = {what: tensor.to(value.device) for what, tensor in moments.items()}
+    return optimizer
+
+
+def saved_states(folder: Path) -> list[int]:
+    """Return the numbers of the steps whose states were saved in `folder`, in order."""
+    return sorted(int(path.stem.rpartition("-")[2]) for path in folder.glob("state-after-step-*.safetensors"))
+
+
+def _state(folder: Path, step: int) -> Path:
+    return folder / f"state-after-step-{step}.safetensors"
 
 
 def save_weights(folder: Path, model, epoch: int | None = None) -> None:
@@ -187,8 +245,13 @@ def load_weights(model, folder: Path, epoch: int | None = None) -> None:
     parameters = dict(model.named_parameters())
     if stored.keys() != parameters.keys():
         raise UserError(f"{folder}: these weights belong to another model; delete the folder and run again")
+    _put(model, stored)
+
+
+def _put(model, values: Mapping[str, torch.Tensor]) -> None:
+    parameters = dict(model.named_parameters())
     with torch.no_grad():
-        for name, value in stored.items():
+        for name, value in values.items():
             parameters[name].copy_(value)
 
 

@@ -124,7 +124,8 @@ def stamps_folder(profile: str, training: bool) -> Path:
 def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[str, Job]:
     """Return the jobs of a run by name, each after those it waits for.
 
-    A notebook that takes `seeds` is run for every seed and then once over all of them; one that takes none, once.
+    A notebook that takes `seeds` is run for every seed and then once over all of them (those of
+    unlearnlib.jobs.SUMMARIES only that once); one that takes none, once.
     Before it comes what it reads, by unlearnlib.jobs.NEEDS: trainings by kind, other notebooks by number; a notebook
     that is not named there reads the usual trainings of its seeds. With `only`: these notebooks, and what they read.
     Raises UserError for a notebook whose parameters cannot take the profile or the seeds.
@@ -179,7 +180,8 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
             needs.append(_job(profile, seeds, _by_number(name)))
         else:
             needs += [Job(profile, (seed,), kind=name) for seed in _jobs().seeds_of(profile, name, seeds)]
-    after = [_job(profile, (seed,), notebook) for seed in seeds] if takes_seeds and len(seeds) > 1 else []
+    by_seed = takes_seeds and len(seeds) > 1 and notebook[:2] not in getattr(_jobs(), "SUMMARIES", ())
+    after = [_job(profile, (seed,), notebook) for seed in seeds] if by_seed else []
     job = Job(profile, seeds if takes_seeds else (), notebook=notebook, needs=tuple(needs), after=tuple(after))
     parameters.check(source, job.values())
     return job

@@ -10,7 +10,7 @@ import torch
 from unlearnlib import batches, gradients
 from unlearnlib.errors import UserError
 from unlearnlib.gradients import Gradient
-from unlearnlib.models import Selection
+from unlearnlib.models import WTE, Selection
 
 Sequences = Sequence[Sequence[int]]
 Spans = Sequence[tuple[int, int]] | None
@@ -79,11 +79,7 @@ def self_influence(
     gradient_products, of the texts.
     """
     captured = _capture(model, sequences, selections, spans)
-    result = torch.zeros(len(sequences), dtype=torch.float64)
-    for name, selection in selections.items():
-        for rows, matrix in _stacked(model, captured, len(sequences), name, selection):
-            result[rows] += matrix.double().pow(2).sum(1).cpu()
-    return result
+    return _row_by_row(model, captured, captured, len(sequences), selections)
 
 
 def paired_products(model, points: Sequences, partners: Sequences, selections: Mapping[str, Selection]) -> torch.Tensor:
@@ -91,12 +87,7 @@ def paired_products(model, points: Sequences, partners: Sequences, selections: M
     if len(points) != len(partners):
         raise UserError(f"{len(points)} points have {len(partners)} partners: give each point one")
     first, second = (_capture(model, sequences, selections) for sequences in (points, partners))
-    result = torch.zeros(len(points), dtype=torch.float64)
-    for name, selection in selections.items():
-        both = (_stacked(model, captured, len(points), name, selection) for captured in (first, second))
-        for (rows, left), (_, right) in zip(*both, strict=True):
-            result[rows] += (left * right).sum(1).double().cpu()
-    return result
+    return _row_by_row(model, first, second, len(points), selections)
 
 
 def cosine_scores(products: torch.Tensor, own_points: torch.Tensor, own_queries: torch.Tensor) -> torch.Tensor:
@@ -178,6 +169,59 @@ def _capture(
     return gradients.factors(gradients.capture_at(model, sequences, gradients.parts_of(selections), spans))
 
 
+def _row_by_row(
+    model, first: gradients.Factors, second: gradients.Factors, count: int, selections: Mapping[str, Selection]
+) -> torch.Tensor:
+    """Return float64 [count]: the product of each text's gradient in `first` with the same row's in `second`."""
+    result = torch.zeros(count, dtype=torch.float64)
+    for name, selection in selections.items():
+        owner = "lm_head" if name == WTE else name.removesuffix(".weight")
+        if selection.rows is None and (name == WTE or f"{owner}/output_gradient" in first):
+            products = _over_token_pairs(first, second, owner, selection.halves or ())
+            if not torch.isfinite(products).all():
+                raise UserError(_broken(name))
+            result += products.cpu()
+            continue
+        both = (_stacked(model, stored, count, name, selection) for stored in (first, second))
+        for (rows, left), (_, right) in zip(*both, strict=True):
+            result[rows] += (left.double() * right.double()).sum(1).cpu()
+    return result
+
+
+def _over_token_pairs(
+    first: gradients.Factors, second: gradients.Factors, owner: str, halves: Sequence[str]
+) -> torch.Tensor:
+    """Return float64 [texts]: products of gradients of one module's weight from their factors, row by row.
+
+    The product of two sums of outer products is a sum over pairs of tokens of (input . input) (output . output): no
+    matrix is ever formed, which is cheaper where texts are short and layers wide. `halves`: of the tied embedding.
+    """
+    total = torch.zeros((), dtype=torch.float64)
+    if not halves or "output" in halves:
+        inputs = first[f"{owner}/input"] @ second[f"{owner}/input"].mT
+        outputs = first[f"{owner}/output_gradient"] @ second[f"{owner}/output_gradient"].mT
+        total = total + (inputs * outputs).double().sum((1, 2)).cpu()
+    if "input" in halves:
+        same = first["transformer.wte/input"].unsqueeze(2) == second["transformer.wte/input"].unsqueeze(1)
+        outputs = first["transformer.wte/output_gradient"] @ second["transformer.wte/output_gradient"].mT
+        total = total + (same * outputs).double().sum((1, 2)).cpu()
+    if len(halves) == 2:
+        total = total + (_across(first, second) + _across(second, first)).cpu()
+    return total
+
+
+def _across(looked_up: gradients.Factors, put_out: gradients.Factors) -> torch.Tensor:
+    """Return float64 [texts]: the input half of the tied embedding's gradient times the output half's."""
+    ids, slopes = looked_up["transformer.wte/input"], looked_up["transformer.wte/output_gradient"]
+    hidden, logits = put_out["lm_head/input"], put_out["lm_head/output_gradient"]
+    at_ids = logits.gather(2, ids.unsqueeze(1).expand(-1, logits.shape[1], -1))
+    return (at_ids * (hidden @ slopes.mT)).double().sum((1, 2))
+
+
+def _broken(name: str) -> str:
+    return f"the gradient of {name} holds NaN or infinity: the model is broken, or a text too long"
+
+
 def _stacked(
     model, stored: gradients.Factors, count: int, name: str, selection: Selection
 ) -> Iterator[tuple[slice, torch.Tensor]]:
@@ -194,7 +238,7 @@ def _stacked(
         matrix = sum(dense[part] for part in parts)
         matrix = (matrix if mask is None else matrix * mask).flatten(1)
         if not torch.isfinite(matrix).all():
-            raise UserError(f"the gradient of {name} holds NaN or infinity: the model is broken, or a text too long")
+            raise UserError(_broken(name))
         yield rows, matrix
 
 

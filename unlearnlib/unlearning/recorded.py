@@ -17,10 +17,9 @@ def recorded_direction(task: Task, layers: str, epochs: str | Sequence[int] = "f
         raise UserError("this method needs gradients recorded in fine-tuning: fine-tune with recording first")
     selections = task.selections(layers)
     chosen = task.record.choose_epochs(epochs)
-    recorded = {epoch: set(task.record.points(epoch)) for epoch in chosen}
-    everyone = set(task.record.points(task.record.epochs()[0]))
-    if set(task.forget) == everyone:
+    if set(task.forget) == task.record.everyone():
         return task.record.total(selections, chosen)
+    recorded = {epoch: set(task.record.points(epoch)) for epoch in chosen}
     total: Gradient = {}
     for epoch in chosen:
         absent = sorted(set(task.forget) - recorded[epoch])

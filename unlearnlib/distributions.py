@@ -1,0 +1,151 @@
+"""Distributions of models: many fine-tuned models, unlearned by every method, against many retrained ones.
+
+One unlearned model may hit the answer of one retrained model by luck, or miss it by luck. So training is repeated in
+other orders of the texts, with one and the same forget set: `originals` fine-tuned models, each unlearned at its own
+step of equal forgetting, and `references` retrained ones in two halves: the reference itself, and the ceiling, which
+is what a perfect method would score against it.
+"""
+
+import numpy as np
+import pandas as pd
+
+from unlearnlib import jobs, metrics
+from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.profiles import Profile
+from unlearnlib.tables import tidy
+
+SETS = ("forget", "heldout", "retain", "general")
+CONFIDENCES = ("answer_log_odds", "token_log_odds")
+ORIGINAL, REFERENCE, CEILING = "nothing forgotten", "retrained", "retrained, other half"
+
+
+def variants(experiment: Experiment) -> list[Variant]:
+    """Return the paper's ways to unlearn, and the preconditioned one."""
+    blocks = experiment.base.config.n_layer
+    return [
+        Variant("first epoch"),
+        Variant("all epochs", options={"epochs": "all"}),
+        Variant("embedding", layers="embedding"),
+        Variant("last two blocks", layers=f"h.{blocks - 2}+h.{blocks - 1}"),
+        Variant("preconditioned", "preconditioned"),
+    ]
+
+
+class Repeated(Experiment):
+    """The experiment of a seed with one of its originals for the fine-tuned model, or one of its references for the
+    retrained one: same data, another order of the texts."""
+
+    def __init__(self, profile: str, seed: int, kind: str, name: str):
+        super().__init__(profile, seed)
+        if kind in jobs.ORIGINALS:
+            self._finetuned = (kind, name)
+        else:
+            self._reference = (kind, name)
+
+    def references(self) -> pd.DataFrame:
+        """Return the evaluation of the fine-tuned model alone, on SETS and on the never-seen people."""
+        sets = [*SETS, "never_seen"]
+        found = self.table("original", {"sets": sets}, lambda: self.evaluate(self.finetuned, sets))
+        return tidy(found, method="finetuned")
+
+    def reference(self) -> pd.DataFrame:
+        """Return the evaluation of the retrained model on SETS."""
+        return self.table("reference", {"sets": list(SETS)}, lambda: self.evaluate(self.retrained, SETS))
+
+
+def evaluate(profile: Profile, kind: str, seed: int, name: str) -> pd.DataFrame:
+    """Return tidy rows of one original, before and after every method, or of one reference (cached).
+
+    Columns model (its name), method and reached say which; sets are SETS.
+    """
+    experiment = Repeated(profile.name, seed, kind, name)
+    if kind in jobs.REFERENCES:
+        return tidy(experiment.reference(), method=REFERENCE).assign(model=name, reached=True)
+    before = experiment.references().query("set in @SETS").assign(method=ORIGINAL, reached=True)
+    after = []
+    for variant in variants(experiment):
+        found = experiment.calibrated(variant)
+        after.append(experiment.at_step(variant, found.step_size, SETS).assign(reached=found.reached))
+    return pd.concat([before, *after], ignore_index=True).assign(model=name)
+
+
+def collect(profile: Profile, seed: int) -> pd.DataFrame:
+    """Return the rows of evaluate for all originals and references of a seed, computing what is missing.
+
+    The second half of the references is called CEILING.
+    """
+    frames = []
+    for kind in (*jobs.ORIGINALS, *jobs.REFERENCES):
+        for name in jobs.models(profile, kind, seed):
+            rows = evaluate(profile, kind, seed, name)
+            number = int(name.split()[1])
+            if kind in jobs.REFERENCES and number >= profile.references // 2:
+                rows = rows.assign(method=CEILING)
+            frames.append(rows)
+    return pd.concat(frames, ignore_index=True)
+
+
+def confidences(table: pd.DataFrame, method: str, metric: str, of: str = "forget") -> np.ndarray:
+    """Return [models, examples]: one confidence of a set's examples in every model of a method."""
+    rows = table[(table["method"] == method) & (table["metric"] == metric) & (table["set"] == of)]
+    return rows.pivot_table(index="model", columns="example", values="value").to_numpy()
+
+
+def scores(table: pd.DataFrame, metric: str = CONFIDENCES[0]) -> pd.DataFrame:
+    """Return one row a method: the NeurIPS 2023 forgetting score and what stands beside it.
+
+    Columns: models; forgetting (F: 1 is best), retain and general (next-token accuracy over the reference's), score
+    (their product); epsilon (median over examples; lower is better) and claimed (share of the examples whose epsilon is
+    above zero with 95% confidence); klom and klom_95 by set (nats; 0 is best); auc with its interval (U-LiRA; 0.5:
+    nothing to tell). CEILING is what another half of the retrained models scores.
+    """
+    reference = confidences(table, REFERENCE, metric)
+    accuracy = {
+        key: _accuracy(part) for key, part in table.groupby(["method", "set"]) if key[1] in ("retain", "general")
+    }
+    rows = []
+    for method in [name for name in dict.fromkeys(table["method"]) if name != REFERENCE]:
+        ours = confidences(table, method, metric)
+        utility = {of: (accuracy[method, of], accuracy[REFERENCE, of]) for of in ("retain", "general")}
+        found = metrics.forgetting_score(ours, reference, utility["retain"], utility["general"])
+        bounds = metrics.epsilon_lower_bound(ours, reference)
+        attack = metrics.u_lira(ours, reference, np.random.default_rng(0), resamples=300)
+        row = {
+            "method": method,
+            "models": found.models,
+            "forgetting": found.forgetting,
+            **{of: np.divide(*pair) for of, pair in utility.items()},
+            "score": found.score,
+            "epsilon": float(np.median(found.epsilon)),
+            "claimed": float((bounds > 0).mean()),
+            "auc": attack.auc,
+            **dict(zip(("auc_low", "auc_high"), attack.interval, strict=True)),
+        }
+        for of in ("forget", "heldout", "retain"):
+            distance = metrics.klom(confidences(table, method, metric, of), confidences(table, REFERENCE, metric, of))
+            row |= {f"klom_{of}": distance.mean, f"klom_{of}_95": distance.percentile_95}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _accuracy(rows: pd.DataFrame) -> float:
+    """Return the share of the tokens of all texts that the models would have chosen."""
+    hits, tokens = (rows[rows["metric"] == name]["value"].to_numpy() for name in ("exact_memorization", "text_tokens"))
+    return float(np.average(hits, weights=tokens))
+
+
+def by_example(table: pd.DataFrame, metric: str = CONFIDENCES[0]) -> pd.DataFrame:
+    """Return one row per method and forget point: epsilon, its lower bound, and points (H of the forgetting score)."""
+    reference = confidences(table, REFERENCE, metric)
+    names = sorted(table.query("set == 'forget'")["example"].unique())
+    frames = []
+    for method in [name for name in dict.fromkeys(table["method"]) if name != REFERENCE]:
+        ours = confidences(table, method, metric)
+        found = metrics.forgetting_score(ours, reference)
+        columns = {
+            "epsilon": found.epsilon,
+            "bound": metrics.epsilon_lower_bound(ours, reference),
+            "points": found.points,
+        }
+        frames.append(pd.DataFrame({"method": method, "example": names, **columns}))
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,143 @@
+"""Exact replay: the model that training without some texts would have given, from the log of the training with them.
+
+Up to the first step that held a removed text both trainings are the same; so a replay starts from the last state that
+was saved before that step, and goes on by the rule that stands in unlearnlib.training. On one machine, with one
+thread, its parameters, moments and step counters equal those of the retraining bit by bit.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+
+from unlearnlib import training
+from unlearnlib.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay gives beside the model: the optimizer, the log of the steps taken, and the manifest."""
+
+    optimizer: torch.optim.Optimizer
+    log: pd.DataFrame
+    manifest: Mapping
+
+
+@dataclass(frozen=True)
+class Log:
+    """The training log that a replay starts from: plan, schedule, the texts it was itself without, seed, its sha256."""
+
+    plan: training.Plan
+    steps: list[training.Step]
+    removed: tuple[str, ...]
+    seed: int
+    sha256: str
+
+
+def log_of(folder: Path) -> Log:
+    """Return the training log in a model's folder; UserError where there is none, or where it cannot be read."""
+    path = Path(folder) / "schedule.json"
+    try:
+        written = path.read_bytes()
+        log = json.loads(written)
+        steps = [training.Step(**{**step, "ids": tuple(step["ids"])}) for step in log["steps"]]
+        plan = training.Plan(**log["plan"])
+        return Log(plan, steps, tuple(log["removed"]), log["seed"], hashlib.sha256(written).hexdigest())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"no training log in {Path(folder).name} ({type(error).__name__} in schedule.json): replay from a model "
+            "that was saved with its log, such as the kind finetuned, or delete the folder and train again"
+        ) from None
+
+
+def first_use(steps: Sequence[training.Step], removed: Collection[str]) -> int:
+    """Return the number of the first step that held a removed text; UserError for a text that no step names."""
+    if not removed:
+        raise UserError("nothing to remove: name at least one text")
+    known = {name for step in steps for name in step.ids}
+    wrong = sorted(set(removed) - known)
+    if wrong:
+        raise UserError(f"the training log knows no text {wrong[0]!r}: {nearest(wrong[0], known)}")
+    return next(step.step for step in steps if not set(removed).isdisjoint(step.ids))
+
+
+def resumes_after(states: Sequence[int], first: int) -> int | None:
+    """Return the last saved state before step `first`; None where a replay has to start at the base model."""
+    return max((state for state in states if state < first), default=None)
+
+
+def replay(
+    folder: Path, base, texts: Mapping[str, Sequence[int]], removed: Collection[str], progress: str | None = None
+) -> Replayed:
+    """Turn `base`, the model before fine-tuning, into the model trained without `removed`, in place.
+
+    folder: of the model trained with them, which holds the log and the saved states; texts: token ids of the other
+    texts (those of `removed` need not be there, and are never read). Raises UserError for an id that the log does not
+    know and for a folder without a log.
+    """
+    folder = Path(folder)
+    log = log_of(folder)
+    first = first_use(log.steps, removed)
+    resumed = resumes_after(training.saved_states(folder), first)
+    optimizer, start = None, 0
+    if resumed is not None:
+        optimizer, start = training.load_state(folder, base, log.plan, resumed), resumed + 1
+    left = [step for step in log.steps if step.step >= start]
+    without = {*removed, *log.removed}
+    result = training.fine_tune(base, texts, left, log.plan, without, progress=progress, optimizer=optimizer)
+    manifest = {
+        "removed": sorted(removed),
+        "log": {"folder": folder.name, "sha256": log.sha256, "seed": log.seed},
+        "first step that held a removed text": first,
+        "resumed after step": resumed,
+        "steps in the log": len(log.steps),
+        "steps replayed": len(left),
+        "sha256 before": stored_digest(folder),
+        "sha256 after": digest(base, result.optimizer),
+    }
+    return Replayed(result.optimizer, result.log, manifest)
+
+
+def digest(model, optimizer: torch.optim.Optimizer | None = None) -> dict[str, str]:
+    """Return sha256 digests of a model's parameters and, where given, of its optimizer's moments and step counters.
+
+    Equal digests mean bitwise equal tensors: names, types, shapes and bytes all count.
+    """
+    found = {"parameters": digest_of(dict(model.named_parameters()))}
+    if optimizer is not None:
+        found["optimizer"] = digest_of(training.optimizer_state(model, optimizer))
+    return found
+
+
+def stored_digest(folder: Path) -> dict[str, str]:
+    """Return the digests (see digest) of the model that is saved in a folder; of its optimizer where it was saved."""
+    files = {"parameters": "weights.safetensors", "optimizer": "optimizer.safetensors"}
+    return {what: digest_of(load_file(folder / name)) for what, name in files.items() if (folder / name).is_file()}
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return a sha256 over named tensors: names, types, shapes and bytes, in the order of the names."""
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        whole.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
+
+
+def savings(steps: Sequence[training.Step], states: Sequence[int], points: Collection[str]) -> pd.DataFrame:
+    """Return one row a point (point, first_step, resumed_after, saved): what replaying without it alone saves.
+
+    `saved` is the share of the log's steps that need not be taken again, from 0 to below 1.
+    """
+    rows = []
+    for point in sorted(points):
+        first = first_use(steps, [point])
+        resumed = resumes_after(states, first)
+        rows.append((point, first, resumed, 0.0 if resumed is None else (resumed + 1) / len(steps)))
+    return pd.DataFrame(rows, columns=["point", "first_step", "resumed_after", "saved"])
