@@ -109,6 +109,7 @@ class Project:
         (self.root / "data").mkdir()
         (self.root / "data" / "facts.jsonl").write_text("{}\n")
         (self.root / "unlearnlib" / "jobs.py").write_text(JOBS)
+        (self.root / "unlearnlib" / "needs.py").write_text("NEEDS = {}\nSUMMARIES = ()\n")
         (self.root / "unlearnlib" / "recipe.py").write_text("STEPS = 1\n")
         (self.root / "notebooks").mkdir()
         for name, cells in NOTEBOOKS.items():

@@ -80,9 +80,41 @@ def test_evaluate_gives_one_tidy_row_per_example_and_metric(make_model, question
     }
     table = evaluation.evaluate(make_model(), sets)
     assert list(table.columns) == ["set", "example", "metric", "value"]
-    assert set(table[table.set == "general"].metric) == {"text_nll", "text_tokens"}
-    assert len(table) == 5 * 5 + 2 * 2
+    general = {"text_nll", "text_tokens", "exact_memorization", "extraction_strength"}
+    assert set(table[table.set == "general"].metric) == general
+    assert len(table) == 5 * 9 + 2 * 4
     probability = table[table.metric == "answer_probability"]["value"]
     assert probability.between(0, 1).all() and len(probability) == 5
     assert evaluation.answer_probability(make_model(), sets["forget"]) == pytest.approx(probability.mean())
     assert np.isfinite(table["value"]).all()
+
+
+def test_confidences_and_memorization_against_plain_passes(make_model, questions):
+    model = make_model()
+    table = evaluation.evaluate(model, {"forget": Examples.asked("abcde", questions)})
+    wide = table.pivot(index="example", columns="metric", values="value")
+    for name, question in zip("abcde", questions, strict=True):
+        totals = [naive_log_p(model, question.prompt, answer)[0] for answer in question.answers]
+        odds = totals[0] - np.logaddexp.reduce(totals[1:])
+        assert wide.loc[name, "answer_log_odds"] == pytest.approx(odds, abs=1e-4)
+        tokens = torch.tensor([list(question.text)])
+        with torch.no_grad():
+            logits = model(tokens).logits[0, :-1]
+        first, end = question.span
+        p = logits.softmax(-1)[torch.arange(len(logits)), tokens[0, 1:]].double()[first - 1 : end - 1]
+        assert wide.loc[name, "token_log_odds"] == pytest.approx(float((p.log() - (1 - p).log()).mean()), abs=1e-4)
+        hits = (logits.argmax(-1) == tokens[0, 1:]).tolist()
+        assert wide.loc[name, "exact_memorization"] == pytest.approx(np.mean(hits))
+        run = next((n for n, hit in enumerate(reversed(hits)) if not hit), len(hits))
+        assert wide.loc[name, "extraction_strength"] == pytest.approx(run / len(hits))
+
+
+def test_sampling_is_fixed_by_its_seed_and_leaves_the_generator_alone(make_model, questions):
+    model, prompts = make_model(), [question.prompt for question in questions]
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    one = evaluation.continuations(model, prompts, [6] * 5, seed=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert one == evaluation.continuations(model, prompts, [6] * 5, seed=1)
+    assert one != evaluation.continuations(model, prompts, [6] * 5, seed=2)
+    assert one != evaluation.continuations(model, prompts, [6] * 5)

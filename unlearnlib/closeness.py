@@ -147,10 +147,11 @@ def agreement(rows: pd.DataFrame, reference: str = "retrained") -> pd.DataFrame:
     """
     keys, found = ["seed", "method", "layers"], []
     rows = rows.assign(layers=rows["layers"].fillna("")) if "layers" in rows else rows.assign(layers="")
-    wide = rows.pivot_table(index=[*keys, "set", "example"], columns="metric", values="value").reset_index()
+    wide = rows.pivot_table(index=[*keys, "set", "example"], columns="metric", values="value", sort=False).reset_index()
     truth = wide[wide["method"] == reference].set_index(["seed", "set", "example"])
+    truth = truth[["text_nll", "answer_probability"]].add_suffix("_reference")
     for key, part in wide[wide["method"] != reference].groupby([*keys, "set"], sort=False):
-        both = part.join(truth[["text_nll", "answer_probability"]], on=["seed", "set", "example"], rsuffix="_reference")
+        both = part.join(truth, on=["seed", "set", "example"])
         both = both.dropna(subset=["text_nll", "text_nll_reference"])
         near = metrics.pointwise_agreement(both["text_nll"], both["text_nll_reference"])
         answer = (both["answer_probability"] - both["answer_probability_reference"]).abs().mean()

@@ -34,19 +34,6 @@ EVALUATION = "unlearnlib.distributions"  # evaluates originals and references, o
 # The fields of a profile that make a training plan; named here so that planning a run need not import torch.
 PLAN = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "gradient_clip")
 
-# What each notebook reads, for the order of a run; a notebook that is not named reads the usual trainings of its seeds.
-NEEDS = {
-    "00": (),
-    "01": (),
-    "03": (*USUAL, *HALVES, "left-out"),
-    "06": (*USUAL, "smaller-sets"),
-    "09": (*USUAL, "smaller-sets", *LATE),
-    "10": (*USUAL, *HALVES, *ORIGINALS, *REFERENCES),
-    "15": ("03", "04", "05", "06", "07", "08", "09", "10"),
-}
-# Notebooks that only read the tables of others: once over all seeds, never for one seed.
-SUMMARIES = ("15",)
-
 
 def split_of(profile: profiles.Profile, seed: int) -> data.Split:
     """Return the split of the data that this seed draws at this profile's scale."""

@@ -7,6 +7,7 @@ thread, its parameters, moments and step counters equal those of the retraining 
 
 import hashlib
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-from unlearnlib import training
+from unlearnlib import fingerprint, models, training
 from unlearnlib.errors import UserError, nearest
+from unlearnlib.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -141,3 +143,33 @@ def savings(steps: Sequence[training.Step], states: Sequence[int], points: Colle
         resumed = resumes_after(states, first)
         rows.append((point, first, resumed, 0.0 if resumed is None else (resumed + 1) / len(steps)))
     return pd.DataFrame(rows, columns=["point", "first_step", "resumed_after", "saved"])
+
+
+def compared(experiment: Experiment, kind: str, removed: Collection[str], with_model: tuple[str, str]) -> pd.DataFrame:
+    """Return one row that says whether a replay without `removed` equals the retraining without them (cached).
+
+    kind: of the model to replay from (finetuned or late); with_model: kind and name of the retrained one. Columns:
+    manifest (JSON) and its counts of steps, removed (how many texts), equal_parameters and equal_optimizer (None where
+    the retrained model was saved without its optimizer), seconds (of the replay, process CPU time).
+    """
+
+    def compute() -> pd.DataFrame:
+        sets = experiment.sets
+        texts = {name: text for of in ("forget", "retain") for name, text in _pairs(sets[of]) if name not in removed}
+        started, base = time.process_time(), models.load(experiment.profile.base_model, on=experiment.profile.device)[0]
+        manifest = replay(experiment.folder(kind), base, texts, removed).manifest
+        seconds = time.process_time() - started
+        after, other = manifest["sha256 after"], stored_digest(experiment.folder(*with_model))
+        equal = {f"equal_{what}": after[what] == other[what] if what in other else None for what in after}
+        return pd.DataFrame([{"manifest": json.dumps(manifest), "removed": len(removed), **equal, "seconds": seconds}])
+
+    of = [experiment.fingerprint(kind), experiment.fingerprint(*with_model)]
+    key = {"kind": kind, "removed": sorted(removed), "of": of, "code": fingerprint.code("unlearnlib.replay")}
+    found = experiment.table("replay", key, compute)
+    manifest = json.loads(found["manifest"].iloc[0])
+    shown = ["first step that held a removed text", "resumed after step", "steps in the log", "steps replayed"]
+    return found.assign(**{name.replace(" ", "_"): manifest[name] for name in shown})
+
+
+def _pairs(examples) -> zip:
+    return zip(examples.names, examples.texts, strict=True)

@@ -306,6 +306,19 @@ def over_seeds(
     return pd.DataFrame(rows, columns=[*by, "n", "mean", "sd", "low", "high"])
 
 
+def as_text(table: pd.DataFrame, columns: Sequence[str], by: str = "method", digits: int = 2) -> pd.DataFrame:
+    """Return the means of some columns over seeds with half their 95% interval, as texts such as "0.91 ± 0.02": one row
+    per `by`, in the order of `table`, which has one row per seed and `by`. With one seed the mean alone."""
+    long = table.melt(id_vars=["seed", by], value_vars=list(columns), var_name="metric")
+    summary = over_seeds(long, by=[by, "metric"])
+    half = (summary["high"] - summary["mean"]).to_numpy()
+    summary["text"] = [
+        f"{mean:.{digits}f} ± {plus:.{digits}f}" if np.isfinite(plus) else f"{mean:.{digits}f}"
+        for mean, plus in zip(summary["mean"], half, strict=True)
+    ]
+    return summary.pivot_table(index=by, columns="metric", values="text", aggfunc="first", sort=False)[list(columns)]
+
+
 def mixed_model(
     table: pd.DataFrame,
     baseline,

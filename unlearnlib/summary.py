@@ -104,7 +104,34 @@ def influence_table(folder: Path) -> str:
     return "\n".join(lines)
 
 
-TABLES = {"results": results_table, "influence": influence_table}
+def verdicts_table(folder: Path) -> str:
+    """Return the table in markdown: every claim of the paper, its verdict, and the number of its leading criterion."""
+    path = folder / "15_verdicts.csv"
+    if not path.is_file():
+        raise UserError(f"no {path}: run ./run_all.sh --publish first")
+    table = pd.read_csv(path, dtype={"notebook": str, "note": str}).fillna({"note": ""})
+    lines = ["| claim | what the paper says | verdict | effect (interval), seeds | notebook |", "|---|---|---|---|---|"]
+    for _, row in table.iterrows():
+        cells = [row["claim"], row["statement"], f"**{row['verdict']}**", _effect(row), row["notebook"]]
+        # A bar in a cell would divide it.
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    lines += ["", "The effect is that of each claim's leading criterion; notebook 15 has all of them, and the margins."]
+    return "\n".join(lines)
+
+
+def _effect(row: pd.Series) -> str:
+    """The number with its interval and n, and what it is; where there is none, why."""
+    if not np.isfinite(row["effect"]):
+        return row["note"]
+    effect, low, high = (
+        f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}" for value in row[["effect", "low", "high"]]
+    )
+    interval = "" if low == high else f" ({low} to {high})"
+    seeds = f", n = {row['n']:.0f}" if np.isfinite(row["n"]) else ""
+    return f"{effect}{interval}{seeds}; {row['statistic']}"
+
+
+TABLES = {"results": results_table, "influence": influence_table, "verdicts": verdicts_table}
 
 
 def readme_with_tables(text: str, folder: Path) -> str:

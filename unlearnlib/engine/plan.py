@@ -125,8 +125,8 @@ def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[s
     """Return the jobs of a run by name, each after those it waits for.
 
     A notebook that takes `seeds` is run for every seed and then once over all of them (those of
-    unlearnlib.jobs.SUMMARIES only that once); one that takes none, once.
-    Before it comes what it reads, by unlearnlib.jobs.NEEDS: trainings by kind, other notebooks by number; a notebook
+    unlearnlib.needs.SUMMARIES only that once); one that takes none, once.
+    Before it comes what it reads, by unlearnlib.needs.NEEDS: trainings by kind, other notebooks by number; a notebook
     that is not named there reads the usual trainings of its seeds. With `only`: these notebooks, and what they read.
     Raises UserError for a notebook whose parameters cannot take the profile or the seeds.
     """
@@ -180,7 +180,7 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
             needs.append(_job(profile, seeds, _by_number(name)))
         else:
             needs += [Job(profile, (seed,), kind=name) for seed in _jobs().seeds_of(profile, name, seeds)]
-    by_seed = takes_seeds and len(seeds) > 1 and notebook[:2] not in getattr(_jobs(), "SUMMARIES", ())
+    by_seed = takes_seeds and len(seeds) > 1 and notebook[:2] not in _needed().SUMMARIES
     after = [_job(profile, (seed,), notebook) for seed in seeds] if by_seed else []
     job = Job(profile, seeds if takes_seeds else (), notebook=notebook, needs=tuple(needs), after=tuple(after))
     parameters.check(source, job.values())
@@ -189,13 +189,13 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
 
 def _needs(notebook: str, takes_seeds: bool) -> tuple[str, ...]:
     usual = tuple(_jobs().USUAL) if takes_seeds else ()
-    return tuple(getattr(_jobs(), "NEEDS", {}).get(notebook[:2], usual))
+    return tuple(_needed().NEEDS.get(notebook[:2], usual))
 
 
 def _by_number(number: str) -> str:
     names = {source.stem[:2]: source.stem for source in commandline.notebooks()}
     if number not in names:
-        raise UserError(f"unlearnlib.jobs.NEEDS names a notebook {number!r}: {nearest(number, names)}")
+        raise UserError(f"unlearnlib.needs.NEEDS names a notebook {number!r}: {nearest(number, names)}")
     return names[number]
 
 
@@ -204,6 +204,13 @@ def _jobs():
     from unlearnlib import jobs
 
     return jobs
+
+
+def _needed():
+    """Return the module that says what notebooks read; imported late, as _jobs."""
+    from unlearnlib import needs
+
+    return needs
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from unlearnlib.figures.calibration import distance_by_size, regime_map, stops
 from unlearnlib.figures.inference import forest
 from unlearnlib.figures.influence import agreement, agreement_cost
 from unlearnlib.figures.looks import GREY, LOOKS, SETS, Look, look, save, style
+from unlearnlib.figures.reference import by_method, confidence_distributions, replay_savings
 from unlearnlib.figures.removal import landscape, picks
 from unlearnlib.figures.training import (
     before_after,
@@ -19,6 +20,7 @@ from unlearnlib.figures.training import (
     training_curve,
 )
 from unlearnlib.figures.unlearning import along_metrics, along_steps, collateral, frontier, layer_profile
+from unlearnlib.figures.verdicts import verdicts
 
 __all__ = [
     "GREY",
@@ -30,7 +32,9 @@ __all__ = [
     "along_metrics",
     "along_steps",
     "before_after",
+    "by_method",
     "collateral",
+    "confidence_distributions",
     "distance_by_size",
     "forest",
     "frontier",
@@ -42,9 +46,11 @@ __all__ = [
     "picks",
     "pretraining_curve",
     "regime_map",
+    "replay_savings",
     "save",
     "split_drawn",
     "stops",
     "style",
     "training_curve",
+    "verdicts",
 ]

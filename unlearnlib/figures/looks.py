@@ -41,6 +41,7 @@ LOOKS = {
     "base": Look("base model", "#9A9A9A", "o"),
     "finetuned": Look("fine-tuned", DARK, "s"),
     "retrained": Look("retrained", "#117733", "*"),
+    "nothing_forgotten": Look("nothing forgotten", DARK, "s"),
     # methods
     "first_epoch": Look("first epoch", "#0072B2", "o"),
     "recorded": Look("recorded gradient", "#0072B2", "o"),
@@ -73,6 +74,7 @@ LOOKS = {
     },
     "ln_f": Look("last layer norm", "#44AA99", "8"),
     "h.10+h.11": Look("blocks 11 and 12", "#999933", "D"),
+    "last_two_blocks": Look("blocks 11 and 12", "#999933", "D"),
 }
 
 
