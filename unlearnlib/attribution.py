@@ -183,7 +183,7 @@ def inverse_gauss_newton(texts: Texts, layers: str = "all", iterations: int = 20
     return _solved(texts, layers, solve)
 
 
-def inverse_lissa(texts: Texts, layers: str = "all", depth: int = 30) -> np.ndarray:
+def inverse_lissa(texts: Texts, layers: str = "all", depth: int = 20) -> np.ndarray:
     """Return the same influence functions, solved by LiSSA: a series over mini-batches of eight texts."""
 
     def solve(product, batch_product, target, damping, largest):
@@ -340,8 +340,8 @@ def rises(experiment: Experiment, points: Sequence[str], queries: Sequence[str],
 
 @cache
 def _losses(experiment: Experiment, kinds: tuple[str, ...], loss: str) -> pd.DataFrame:
-    """Return the loss of every paraphrase (columns) in every model of these kinds (rows), read once a process."""
-    table = pd.concat([experiment.without(kind, ["paraphrase"]) for kind in kinds])
+    """Return the loss of every point's first paraphrase (columns) in every model of these kinds (rows), read once."""
+    table = pd.concat([experiment.without(kind, ["paraphrase#0"]) for kind in kinds])
     return table[table["metric"] == f"{loss}_nll"].pivot_table(index="model", columns="example", values="value")
 
 

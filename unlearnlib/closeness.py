@@ -99,11 +99,7 @@ def _measure(experiment: Experiment, model) -> pd.DataFrame:
 
 def _texts(experiment: Experiment) -> dict[str, Examples]:
     """Return the sets that are compared; of the paraphrases the first of each point."""
-    sets = {name: experiment.sets[name] for name in COMPARED}
-    first = [row for row, name in enumerate(sets["paraphrase"].names) if name.endswith("#0")]
-    whole = sets["paraphrase"]
-    chosen = [tuple(part[row] for row in first) for part in (whole.names, whole.texts, whole.questions)]
-    return {**sets, "paraphrase": Examples(*chosen)}
+    return {name: experiment.examples("paraphrase#0" if name == "paraphrase" else name) for name in COMPARED}
 
 
 def _reference(experiment: Experiment, name: str, examples: Examples) -> list[torch.Tensor]:

@@ -9,7 +9,8 @@ is what a perfect method would score against it.
 import numpy as np
 import pandas as pd
 
-from unlearnlib import jobs, metrics
+from unlearnlib import evaluation, fingerprint, jobs, metrics
+from unlearnlib.evaluation import Examples
 from unlearnlib.experiment import Experiment, Variant
 from unlearnlib.profiles import Profile
 from unlearnlib.tables import tidy
@@ -31,6 +32,10 @@ def variants(experiment: Experiment) -> list[Variant]:
     ]
 
 
+RETAINED = 40  # so many of the neighbours' points are asked of each model, the first by id: there are many models
+NEAR = 0.5  # the search for equal forgetting starts at this part of the step that the usual model needs
+
+
 class Repeated(Experiment):
     """The experiment of a seed with one of its originals for the fine-tuned model, or one of its references for the
     retrained one: same data, another order of the texts."""
@@ -43,30 +48,39 @@ class Repeated(Experiment):
             self._reference = (kind, name)
 
     def references(self) -> pd.DataFrame:
-        """Return the evaluation of the fine-tuned model alone, on SETS and on the never-seen people."""
-        sets = [*SETS, "never_seen"]
+        """Return the evaluation of the fine-tuned model alone, on what its target of equal forgetting is made of."""
+        sets = ["forget", "never_seen"]
         found = self.table("original", {"sets": sets}, lambda: self.evaluate(self.finetuned, sets))
         return tidy(found, method="finetuned")
 
-    def reference(self) -> pd.DataFrame:
-        """Return the evaluation of the retrained model on SETS."""
-        return self.table("reference", {"sets": list(SETS)}, lambda: self.evaluate(self.retrained, SETS))
+    def confidences(self, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
+        """Return the evaluation of a state on SETS, of the retained people on RETAINED points."""
+
+        def compute() -> pd.DataFrame:
+            sets = {name: self.sets[name] for name in SETS}
+            some = sets["retain"]
+            sets["retain"] = Examples(*(part[:RETAINED] for part in (some.names, some.texts, some.questions)))
+            with self.at(of, step_size) as model:
+                return evaluation.evaluate(model, sets, self.profile.evaluation_batch)
+
+        key = {"of": self.of(of, step_size), "code": fingerprint.code("unlearnlib.distributions")}
+        return self.named(self.table("confidences", key, compute), of, step_size)
 
 
 def evaluate(profile: Profile, kind: str, seed: int, name: str) -> pd.DataFrame:
     """Return tidy rows of one original, before and after every method, or of one reference (cached).
 
-    Columns model (its name), method and reached say which; sets are SETS.
+    Columns model (its name), method and reached say which; sets are SETS. The steps of equal forgetting are found near
+    the usual model's (NEAR): a crossing before that would be missed.
     """
-    experiment = Repeated(profile.name, seed, kind, name)
+    experiment, usual = Repeated(profile.name, seed, kind, name), Experiment(profile.name, seed)
     if kind in jobs.REFERENCES:
-        return tidy(experiment.reference(), method=REFERENCE).assign(model=name, reached=True)
-    before = experiment.references().query("set in @SETS").assign(method=ORIGINAL, reached=True)
-    after = []
+        return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
+    frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
     for variant in variants(experiment):
-        found = experiment.calibrated(variant)
-        after.append(experiment.at_step(variant, found.step_size, SETS).assign(reached=found.reached))
-    return pd.concat([before, *after], ignore_index=True).assign(model=name)
+        found = experiment.calibrated(variant, smallest=NEAR * usual.calibrated(variant).step_size)
+        frames.append(experiment.confidences(variant, found.step_size).assign(reached=found.reached))
+    return pd.concat(frames, ignore_index=True).assign(model=name)
 
 
 def collect(profile: Profile, seed: int) -> pd.DataFrame:

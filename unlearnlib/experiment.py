@@ -145,6 +145,16 @@ class Experiment:
         """The sets of examples as tokens (see unlearnlib.evaluation.encode)."""
         return evaluation.encode(self.tokenizer, self.split, self.profile.max_tokens)
 
+    def examples(self, name: str) -> evaluation.Examples:
+        """Return a set of examples by name; `paraphrase#0` is the first paraphrase of every point."""
+        whole = self.sets[name.partition("#")[0]]
+        if "#" not in name:
+            return whole
+        rows = [row for row, example in enumerate(whole.names) if example.endswith(name[name.index("#") :])]
+        return evaluation.Examples(
+            *(tuple(part[row] for row in rows) for part in (whole.names, whole.texts, whole.questions))
+        )
+
     @cached_property
     def task(self) -> unlearning.Task:
         """What methods are given: the fine-tuned model, the forget texts, the recorded gradients."""
@@ -202,8 +212,9 @@ class Experiment:
         return tidy(found, profile=self.profile.name, seed=self.seed)
 
     def evaluate(self, model, sets: Iterable[str] | None = None) -> pd.DataFrame:
-        """Return tidy rows of every metric for every example of the named sets (default: all)."""
-        chosen = {name: self.sets[name] for name in (self.sets if sets is None else sets)}
+        """Return tidy rows of every metric for every example of the named sets (default: all; see examples)."""
+        names = self.sets if sets is None else sets
+        chosen = {name.partition("#")[0]: self.examples(name) for name in names}
         return evaluation.evaluate(model, chosen, self.profile.evaluation_batch)
 
     def references(self) -> pd.DataFrame:
@@ -253,19 +264,21 @@ class Experiment:
     def _key(self, variant: Variant, **more) -> dict:
         return {"method": variant.method, "layers": variant.layers, "options": dict(variant.options), **more}
 
-    def calibrated(self, variant: Variant) -> calibration.Calibration:
-        """Return the step size at which `variant` reaches equal forgetting (see unlearnlib.calibration)."""
+    def calibrated(self, variant: Variant, smallest: float | None = None) -> calibration.Calibration:
+        """Return the step size at which `variant` reaches equal forgetting (see unlearnlib.calibration); the search
+        starts at the `smallest` step (default: that of the profile)."""
+        search = self._search() if smallest is None else {**self._search(), "smallest": smallest}
 
         def compute() -> pd.DataFrame:
             path = self.path(variant)
             found = calibration.first_crossing(
-                lambda step: self.forget_probability(path(step)), self.target(), **self._search()
+                lambda step: self.forget_probability(path(step)), self.target(), **search
             )
             rows = [(step, value, False) for step, value in found.evaluated]
             rows.append((found.step_size, found.value, found.reached))
             return pd.DataFrame(rows, columns=["step_size", "value", "reached"])
 
-        table = self.table("calibrated", self._key(variant, search=self._search()), compute)
+        table = self.table("calibrated", self._key(variant, search=search), compute)
         *evaluated, last = table[["step_size", "value", "reached"]].itertuples(index=False, name=None)
         return calibration.Calibration(
             float(last[0]), float(last[1]), bool(last[2]), tuple((float(step), float(p)) for step, p, _ in evaluated)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata, spearmanr
+import pandas as pd
+from scipy.stats import spearmanr
 
 from unlearnlib.errors import UserError
 
@@ -46,15 +47,12 @@ def linear_datamodeling_score(
     models, queries = losses.shape
 
     def score(rows, columns) -> float:
-        if own is None:
-            return _spearman_columns(predicted[np.ix_(rows, columns)], -losses[np.ix_(rows, columns)]).mean()
-        each = []
-        for column in columns:
-            known = rows[kept[rows, own[column]]]
-            if not len(known):  # a draw without any model that was trained on the point says nothing about it
-                continue
-            each.append(_spearman_columns(predicted[known][:, [column]], -losses[known][:, [column]])[0])
-        return float(np.mean(each)) if each else 0.0
+        counted = predicted[np.ix_(rows, columns)]
+        if own is not None:  # a model that was not trained on the query's own point does not count
+            counted = np.where(kept[rows][:, np.asarray(own)[columns]], counted, np.nan)
+        agreed = _spearman_columns(counted, -losses[np.ix_(rows, columns)])
+        # A draw without any model that was trained on a query's point says nothing about it.
+        return float(np.nanmean(agreed)) if np.isfinite(agreed).any() else 0.0
 
     drawn = [
         score(generator.integers(0, models, models), generator.integers(0, queries, queries)) for _ in range(resamples)
@@ -90,8 +88,15 @@ def left_out_correlation(
 
 
 def _spearman_columns(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return Spearman's correlation of each column of one matrix with the same column of another; 0 without spread."""
-    one, other = (rankdata(values, axis=0) for values in (first, second))
-    one, other = one - one.mean(0), other - other.mean(0)
+    """Return Spearman's correlation of each column of one matrix with the same column of another; 0 without spread.
+
+    Rows that are NaN in `first` are left out of their column; NaN for a column of nothing else.
+    """
+    counted = ~np.isnan(first)
+    one, other = (pd.DataFrame(np.where(counted, values, np.nan)).rank().to_numpy() for values in (first, second))
+    number = counted.sum(0)
+    middle = (number + 1) / 2  # the mean rank
+    one, other = (np.where(counted, ranks - middle, 0.0) for ranks in (one, other))
     length = np.sqrt((one**2).sum(0) * (other**2).sum(0))
-    return np.divide((one * other).sum(0), length, out=np.zeros(len(length)), where=length > 0)
+    agreed = np.divide((one * other).sum(0), length, out=np.zeros(len(length)), where=length > 0)
+    return np.where(number > 0, agreed, np.nan)
