@@ -62,12 +62,18 @@ def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
     return sets
 
 
-def _branches(question: Question) -> list[tuple[int, ...]]:
-    """Return what may follow the prompt: the right answer with the text's tail, then each wrong answer."""
-    return [question.answers[0] + question.tail, *question.answers[1:]]
+def _branches(question: Question, texts: bool) -> list[tuple[int, ...]]:
+    """Return what may follow the prompt: the right answer, with the text's tail if `texts`, then each wrong answer."""
+    right, *wrong = question.answers
+    return [right + question.tail if texts else right, *wrong]
 
 
-def _tree(question: Question, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _width(question: Question, texts: bool) -> int:
+    """Return how many tokens a question's tree has: no branch's last token is in it, for nothing follows it."""
+    return len(question.prompt) + sum(len(branch) - 1 for branch in _branches(question, texts))
+
+
+def _tree(question: Question, texts: bool, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return tokens [width], positions [width] and the attention allowed [width, width] of one question."""
     start = len(question.prompt)
     tokens = torch.zeros(width, dtype=torch.long)
@@ -77,12 +83,13 @@ def _tree(question: Question, width: int) -> tuple[torch.Tensor, torch.Tensor, t
     positions[:start] = torch.arange(start)
     allowed[:start, :start] = torch.ones(start, start).tril().bool()
     at = start
-    for branch in _branches(question):
-        end = at + len(branch)
-        tokens[at:end] = torch.tensor(branch)
-        positions[at:end] = torch.arange(start, start + len(branch))
+    for branch in _branches(question, texts):
+        count = len(branch) - 1
+        end = at + count
+        tokens[at:end] = torch.tensor(branch[:-1], dtype=torch.long)
+        positions[at:end] = torch.arange(start, start + count)
         allowed[at:end, :start] = True
-        allowed[at:end, at:end] = torch.ones(len(branch), len(branch)).tril().bool()
+        allowed[at:end, at:end] = torch.ones(count, count).tril().bool()
         at = end
     # Padding looks at itself alone: a row without any allowed key would be NaN.
     allowed[range(at, width), range(at, width)] = True
@@ -120,22 +127,18 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
     text_nll, token_odds = np.full(len(questions), np.nan), np.zeros(len(questions))
     predicted = [np.zeros(0, bool)] * len(questions)
 
-    def width(question: Question) -> int:
-        return len(question.prompt) + sum(map(len, _branches(question)))
-
     # Questions of like length share a batch, which keeps padding small.
-    order = sorted(range(len(questions)), key=lambda row: width(questions[row]))
+    order = sorted(range(len(questions)), key=lambda row: _width(questions[row], texts))
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         group = [questions[row] for row in rows]
-        trees = [_tree(question, width(group[-1])) for question in group]
+        trees = [_tree(question, texts, _width(group[-1], texts)) for question in group]
         tokens, positions, allowed = (torch.stack(part).to(where) for part in zip(*trees, strict=True))
         hidden = model.transformer(tokens, position_ids=positions, attention_mask=allowed[:, None]).last_hidden_state
         scored = [_scored(question, texts) for question in group]
         places = [(place, *pair) for place, (pairs, _) in enumerate(scored) for pair in pairs]
-        row_index, source, at = torch.tensor(places, device=where).T
+        row_index, source, target = torch.tensor(places, device=where).T
         logits = model.lm_head(hidden[row_index, source])
-        target = tokens[row_index, at]
         picked = (logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(1)).double().cpu().numpy()
         best = (logits.argmax(1) == target).cpu().numpy()
         begin = 0
@@ -164,17 +167,16 @@ def answer_log_odds(log_probabilities: np.ndarray) -> np.ndarray:
 
 
 def _scored(question: Question, texts: bool) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return which tokens of a question's tree to score, as (place that predicts it, its own place), and each answer's
-    span in that list. With `texts` the whole text stands before the wrong answers; without, the answers stand alone."""
+    """Return which tokens to score, as (place in the tree that predicts it, the token), and each answer's span in that
+    list. With `texts` the whole text stands before the wrong answers; without, the answers stand alone."""
     start = len(question.prompt)
-    pairs = [(place - 1, place) for place in range(1, start)] if texts else []
-    spans, end = [], start
-    for branch, answer in zip(_branches(question), question.answers, strict=True):
-        wanted = len(branch) if texts else len(answer)
+    pairs = list(enumerate(question.prompt[1:])) if texts else []
+    spans, at = [], start
+    for branch, answer in zip(_branches(question, texts), question.answers, strict=True):
         spans.append((len(pairs), len(pairs) + len(answer)))
         # The first token of every branch is predicted at the prompt's last one.
-        pairs += [(start - 1 if place == end else place - 1, place) for place in range(end, end + wanted)]
-        end += len(branch)
+        pairs += zip((start - 1, *range(at, at + len(branch) - 1)), branch, strict=True)
+        at += len(branch) - 1
     return pairs, spans
 
 
@@ -270,23 +272,18 @@ def generations(model, tokenizer, sets: dict[str, Examples], batch_size: int = 6
     """Return rows (set, example, prompt, reference, generation): greedy decoding, cut at the reference's end."""
     rows = []
     for name, examples in sets.items():
-        for first in range(0, len(examples.names), batch_size):
-            chunk = slice(first, first + batch_size)
-            prompts = [question.prompt for question in examples.questions[chunk]]
-            references = [text[len(prompt) :] for text, prompt in zip(examples.texts[chunk], prompts, strict=True)]
-            written = continuations(model, prompts, [len(reference) for reference in references])
-            for example, prompt, reference, tokens in zip(
-                examples.names[chunk], prompts, references, written, strict=True
-            ):
-                rows.append(
-                    (
-                        name,
-                        example,
-                        tokenizer.decode(prompt[1:]),
-                        tokenizer.decode(reference).strip(),
-                        tokenizer.decode(tokens).strip(),
-                    )
-                )
+        prompts = [question.prompt for question in examples.questions]
+        references = [text[len(prompt) :] for text, prompt in zip(examples.texts, prompts, strict=True)]
+        written: dict[int, list[int]] = {}
+        # Texts with as much to write share a batch: nobody writes on for the sake of the longest.
+        order = sorted(range(len(prompts)), key=lambda row: len(references[row]))
+        for first in range(0, len(order), batch_size):
+            group = order[first : first + batch_size]
+            lengths = [len(references[row]) for row in group]
+            written |= zip(group, continuations(model, [prompts[row] for row in group], lengths), strict=True)
+        for row, (prompt, reference) in enumerate(zip(prompts, references, strict=True)):
+            texts = (tokenizer.decode(tokens).strip() for tokens in (reference, written[row]))
+            rows.append((name, examples.names[row], tokenizer.decode(prompt[1:]), *texts))
     return pd.DataFrame(rows, columns=["set", "example", "prompt", "reference", "generation"])
 
 
