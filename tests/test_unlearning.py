@@ -152,6 +152,18 @@ def test_the_target_is_where_a_mean_of_ignorant_answers_rarely_lies_above():
         calibration.never_seen_target([0.1], 40)
 
 
+@pytest.mark.parametrize("start", [0.0, 0.2, 1.0, 3.0, 500.0])
+def test_where_the_search_looks_first_does_not_change_what_it_finds(start):
+    def curve(step):
+        return 1 / (1 + step**2)
+
+    search = {"smallest": 0.1, "factor": 1.5, "largest": 100.0, "tolerance": 0.001}
+    plain, moved = (calibration.first_crossing(curve, 0.5, **search, start=first) for first in (0.0, start))
+    assert (moved.step_size, moved.value, moved.reached) == (plain.step_size, plain.value, True)
+    looked = len(calibration.first_crossing(curve, 0.5, **search, start=1.0).evaluated)
+    assert looked < len(plain.evaluated) - 3, "the short steps are spared"
+
+
 def test_first_crossing_takes_the_first_of_two_and_reports_the_unreachable():
     def dips(step):
         return 0.1 if 2 <= step <= 4 or step >= 50 else 0.9

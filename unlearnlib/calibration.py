@@ -47,18 +47,24 @@ def first_crossing(
     factor: float,
     largest: float,
     tolerance: float = 0.02,
+    start: float = 0.0,
 ) -> Calibration:
     """Return the smallest step size at which `measure(step)` falls to `target`.
 
-    The curve need not be monotone, so the search walks up from `smallest` by `factor` until the value is at or below
-    the target, and then closes in between the last two steps (Brent's method on the logarithm of the step, to the
-    relative precision `tolerance`). A dip narrower than `factor` can be stepped over. A target that is not crossed up
-    to `largest` is unreachable, which is a result and no error. UserError for a search range that makes no sense.
+    The curve need not be monotone, so the search walks up the steps smallest, smallest x factor, ... until the value is
+    at or below the target, and then closes in between the last two steps (Brent's method on the logarithm of the step,
+    to the relative precision `tolerance`). It looks first at the first of these steps from `start` on, and walks down
+    from there where the value is below the target already. A dip narrower than `factor`, or before `start`, can be
+    stepped over. A target that is not crossed up to `largest` is unreachable, which is a result and no error. UserError
+    for a search range that makes no sense.
     """
     if not (0 < smallest <= largest and factor > 1):
         raise UserError(
             f"no steps to search: smallest {smallest}, largest {largest}, factor {factor} (must be above 1)"
         )
+    steps = [smallest]
+    while steps[-1] * factor <= largest * (1 + 1e-9):
+        steps.append(steps[-1] * factor)
     evaluated: dict[float, float] = {}
 
     def at(step: float) -> float:
@@ -69,18 +75,16 @@ def first_crossing(
     def found(step: float, reached: bool) -> Calibration:
         return Calibration(step, at(step), reached, tuple(sorted(evaluated.items())))
 
-    below, step = None, smallest
-    while step <= largest * (1 + 1e-9):
-        if at(step) <= target:
-            break
-        below, step = step, step * factor
-    else:
-        lowest = min(evaluated, key=lambda known: evaluated[known])
-        return found(lowest, reached=False)
-    if below is None:
-        return found(step, reached=True)
-    root = brentq(
-        lambda exponent: at(math.exp(exponent)) - target, math.log(below), math.log(step), xtol=tolerance, rtol=1e-12
-    )
+    first = next((number for number, step in enumerate(steps) if step >= start), len(steps) - 1)
+    crossed = next((number for number in range(first, len(steps)) if at(steps[number]) <= target), None)
+    if crossed is None:
+        return found(min(evaluated, key=lambda known: evaluated[known]), reached=False)
+    if crossed == first:
+        while crossed and at(steps[crossed - 1]) <= target:
+            crossed -= 1
+    if crossed == 0:
+        return found(smallest, reached=True)
+    ends = math.log(steps[crossed - 1]), math.log(steps[crossed])
+    root = brentq(lambda exponent: at(math.exp(exponent)) - target, *ends, xtol=tolerance, rtol=1e-12)
     # Brent's answer may lie on either side of the crossing by the tolerance; both are within it.
     return found(math.exp(root), reached=True)

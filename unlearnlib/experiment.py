@@ -259,6 +259,7 @@ class Experiment:
             "factor": profile.step_factor,
             "largest": profile.largest_step,
             "tolerance": profile.step_tolerance,
+            "start": profile.first_look,
         }
 
     def _key(self, variant: Variant, **more) -> dict:
@@ -266,8 +267,8 @@ class Experiment:
 
     def calibrated(self, variant: Variant, smallest: float | None = None) -> calibration.Calibration:
         """Return the step size at which `variant` reaches equal forgetting (see unlearnlib.calibration); the search
-        starts at the `smallest` step (default: that of the profile)."""
-        search = self._search() if smallest is None else {**self._search(), "smallest": smallest}
+        starts at the `smallest` step (default: those of the profile)."""
+        search = self._search() if smallest is None else {**self._search(), "smallest": smallest, "start": smallest}
 
         def compute() -> pd.DataFrame:
             path = self.path(variant)
@@ -335,14 +336,15 @@ class Experiment:
 
         `variant` is a model's name (base, finetuned, retrained), or a Variant with the `step_size` to take.
         """
-        chosen = list(sets)
+        frames = []
+        for name in sets:
 
-        def compute() -> pd.DataFrame:
-            with self.at(variant, step_size) as model:
-                return evaluation.generations(model, self.tokenizer, {name: self.sets[name] for name in chosen})
+            def compute(name: str = name) -> pd.DataFrame:
+                with self.at(variant, step_size) as model:
+                    return evaluation.generations(model, self.tokenizer, {name: self.sets[name]})
 
-        table = self.table("generations", {**self.of(variant, step_size), "sets": chosen}, compute)
-        return self.named(table, variant, step_size)
+            frames.append(self.table("generations", {**self.of(variant, step_size), "set": name}, compute))
+        return self.named(pd.concat(frames, ignore_index=True), variant, step_size)
 
     def named(self, table: pd.DataFrame, of: "Variant | str", step_size: float | None = None) -> pd.DataFrame:
         """Return the table with the columns method, layers and step_size that say which model it is about."""

@@ -31,6 +31,7 @@ class Profile:
     weight_decay: float
     gradient_clip: float
     smallest_step: float
+    first_look: float
     step_factor: float
     largest_step: float
     step_tolerance: float
