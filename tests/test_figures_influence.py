@@ -47,9 +47,10 @@ def test_a_score_without_this_truth_leaves_its_row_empty():
 
 
 def test_cost_is_on_a_logarithmic_axis_and_every_score_is_named():
-    (axes,) = figures.agreement_cost(agreed(["random halves"])).axes
+    figure = figures.agreement_cost(agreed(["random halves"]))
+    (axes,), (legend,) = figure.axes, figure.legends
     assert axes.get_xscale() == "log"
-    assert {text.get_text() for text in axes.texts} == set(SCORES)
+    assert {text.get_text() for text in legend.get_texts()} == set(SCORES)
     # What costs nearly nothing stands at a hundredth of a second, not off the axis.
     assert min(drawn(axes).values()) == pytest.approx(0.01)
 

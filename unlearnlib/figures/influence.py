@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from unlearnlib.figures.looks import DARK, DASHED, GREY, look
-from unlearnlib.figures.parts import draw_points, in_order, need_columns, new_figure
+from unlearnlib.figures.parts import draw_points, handle, in_order, need_columns, new_figure
 
 
 def agreement(table: pd.DataFrame, baseline: str = "same point"):
@@ -37,23 +37,19 @@ def agreement(table: pd.DataFrame, baseline: str = "same point"):
 def agreement_cost(table: pd.DataFrame):
     """Return the rank correlation of each score with retraining against what the score costs.
 
-    `table` as in agreement, of one kind of ground truth, with the column seconds (process CPU time, log axis). Where
-    one would want to be is at the upper left.
+    `table` as in agreement, of one kind of ground truth, with the column seconds (process CPU time, log axis). The
+    legend has the best score on top. Where one would want to be is at the upper left.
     """
     need_columns(table, "score", "estimate", "low", "high", "seconds")
     figure, axes = new_figure()
     axes.axhline(0, color=DARK, linewidth=0.8, zorder=1)
     place = table["seconds"].clip(lower=0.01)
     for at, (_, row) in zip(place, table.iterrows(), strict=True):
-        shown = look(row["score"])
         point = pd.DataFrame({"mean": [row["estimate"]], "low": [row["low"]], "high": [row["high"]]})
-        draw_points(axes, [at], point, shown, vertical=True)
-        # From the upper end of its interval, slanting: beside the marker the names would run into each other.
-        slanting = {"rotation": 40, "rotation_mode": "anchor", "fontsize": 8.5, "color": shown.color}
-        axes.annotate(row["score"], (at, row["high"]), (0, 4), textcoords="offset points", **slanting)
+        draw_points(axes, [at], point, look(row["score"]), vertical=True)
     axes.set_xscale("log")
-    axes.set_xlim(place.min() / 2, place.max() * 20)
-    axes.set_ylim(top=max(1.0, table["high"].max()) + 0.25)
+    best_first = table.sort_values("estimate", ascending=False)["score"]
+    figure.legend(handles=[handle(look(name)) for name in best_first], loc="outside right center")
     axes.set_xlabel("process CPU time of the score (seconds, log axis; one thread)")
     axes.set_ylabel("LDS: rank correlation with retraining on random halves")
     return figure

@@ -66,7 +66,7 @@ def overview(counts: Mapping[str, int]):
     box(4.1, 0.3, 1.9, 0.9, "retrained", models["retrained"].color, filled=True)
     box(8.0, 3.9, 1.9, 0.9, "unlearned", LOOKS["recorded"].color, filled=True)
     both = f"forget set ({counts['forget']})\n+ retain set ({counts['retain']})"
-    arrow((1.8, 2.9), (4.1, 4.3), models["finetuned"].color, text=both, at=0.32, lift=0.32)
+    arrow((1.8, 2.9), (4.1, 4.3), models["finetuned"].color, text=both, at=0.26, lift=0.36)
     arrow(
         (1.8, 2.2),
         (4.1, 0.8),
