@@ -29,7 +29,7 @@ NAMES = {
 COLUMNS = [
     ("forget", "answer_probability", "Dave: answer probability"),
     ("forget", "cloze_hit", "Dave: cloze hits"),
-    ("paraphrase", "answer_probability", "in other words"),
+    ("paraphrase", "answer_probability", "in other words: answer probability"),
     ("retain", "answer_probability", "neighbours: answer probability"),
     ("general", "perplexity", "general text: perplexity"),
 ]
@@ -52,7 +52,8 @@ def results_table(folder: Path) -> str:
     summary = over_seeds(table, by=["method", "layers", "set", "metric"]).set_index(
         ["method", "layers", "set", "metric"]
     )
-    reached = pd.read_csv(folder / "05_layers.csv").groupby(["method", "layers"])["reached"].mean()
+    known = table.dropna(subset=["reached"])
+    reached = known["reached"].astype(str).eq("True").groupby([known["method"], known["layers"]]).mean()
     lines = [
         "| model | step norm | " + " | ".join(title for _, _, title in COLUMNS) + " |",
         "|---|---|" + "---|" * len(COLUMNS),
@@ -100,7 +101,8 @@ def influence_table(folder: Path) -> str:
             for truth in truths
         ]
         lines.append(f"| {score} | " + " | ".join(cells) + f" | {rows['seconds'].mean():.1f} |")
-    lines += ["", f"Profile `{table['profile'].iloc[0]}`: rank correlation with retraining (95% bootstrap interval)."]
+    said = "rank correlation with retraining (95% bootstrap interval); seconds for all the queries of the row"
+    lines += ["", f"Profile `{table['profile'].iloc[0]}`: {said}."]
     return "\n".join(lines)
 
 
@@ -115,7 +117,12 @@ def verdicts_table(folder: Path) -> str:
         cells = [row["claim"], row["statement"], f"**{row['verdict']}**", _effect(row), row["notebook"]]
         # A bar in a cell would divide it.
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    lines += ["", "The effect is that of each claim's leading criterion; notebook 15 has all of them, and the margins."]
+    lines += [
+        "",
+        "The effect is that of each claim's leading criterion; notebook 15 has all of them and the margins. Intervals are",
+        "over seeds (95%, or 90% where a claim is of no difference), the range of seeds (C5, C12) or of methods (C9).",
+        "`./run_all.sh --only 04` makes the tables of a row anew, and `--only 15` its verdict.",
+    ]
     return "\n".join(lines)
 
 
