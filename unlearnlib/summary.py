@@ -119,8 +119,8 @@ def verdicts_table(folder: Path) -> str:
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     lines += [
         "",
-        "The effect is that of each claim's leading criterion; notebook 15 has all of them and the margins. Intervals are",
-        "over seeds (95%, or 90% where a claim is of no difference), the range of seeds (C5, C12) or of methods (C9).",
+        "The effect is that of each claim's leading criterion; notebook 15 has all of them and the margins. Intervals",
+        "are over seeds (95%, or 90% where a claim is of no difference), the range of seeds (C5, C12) or of methods (C9).",
         "`./run_all.sh --only 04` makes the tables of a row anew, and `--only 15` its verdict.",
     ]
     return "\n".join(lines)
