@@ -120,7 +120,7 @@ def verdicts_table(folder: Path) -> str:
     lines += [
         "",
         "The effect is that of each claim's leading criterion; notebook 15 has all of them and the margins. Intervals",
-        "are over seeds (95%, or 90% where a claim is of no difference), the range of seeds (C5, C12) or of methods (C9).",
+        "are over seeds (95%, or 90% where a claim is of no difference), the range of seeds (C5, C12) or methods (C9).",
         "`./run_all.sh --only 04` makes the tables of a row anew, and `--only 15` its verdict.",
     ]
     return "\n".join(lines)
