@@ -1,4 +1,4 @@
-"""Small real GPT-2 models with random weights, shared by the tests."""
+"""Small real GPT-2 models with random weights, and a small real experiment, shared by the tests."""
 
 import pytest
 import torch
@@ -42,3 +42,13 @@ def sequences():
         f"text-{index}": [0, *torch.randint(1, 97, (length,), generator=generator).tolist()]
         for index, length in enumerate(lengths)
     }
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """The first experiment of the smallest profile; what a module's tests compute is kept in a folder of its own."""
+    from unlearnlib.experiment import Experiment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield Experiment("smoke", 0)

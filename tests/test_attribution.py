@@ -14,13 +14,6 @@ from unlearnlib.models import resolve
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield Experiment("smoke", 0)
-
-
-@pytest.fixture(scope="module")
 def points(experiment):
     return [record.id for record in experiment.split.forget][:3]
 

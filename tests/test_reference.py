@@ -14,13 +14,6 @@ from unlearnlib.experiment import Experiment, Variant
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield Experiment("smoke", 0)
-
-
-@pytest.fixture(scope="module")
 def rows(experiment):
     """Everything that is measured of four models and of one method at a step."""
     states = [("base", None), ("finetuned", None), ("retrained", None), ("retrained again", None)]

@@ -79,9 +79,8 @@ def first_crossing(
     crossed = next((number for number in range(first, len(steps)) if at(steps[number]) <= target), None)
     if crossed is None:
         return found(min(evaluated, key=lambda known: evaluated[known]), reached=False)
-    if crossed == first:
-        while crossed and at(steps[crossed - 1]) <= target:
-            crossed -= 1
+    while crossed and at(steps[crossed - 1]) <= target:
+        crossed -= 1
     if crossed == 0:
         return found(smallest, reached=True)
     ends = math.log(steps[crossed - 1]), math.log(steps[crossed])

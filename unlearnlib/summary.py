@@ -39,11 +39,8 @@ def results_table(folder: Path) -> str:
     """Return the table in markdown: mean and 95% interval over seeds at equal forgetting, from `folder`."""
     frames = []
     for name in ("04_equal_forgetting", "05_layers"):
-        path = folder / f"{name}.csv"
-        if not path.is_file():
-            raise UserError(f"no {path}: run ./run_all.sh --publish first")
         frames.append(
-            pd.read_csv(path).assign(layers=lambda table: table.get("layers", pd.Series(dtype=str)).fillna(""))
+            _read(folder, name).assign(layers=lambda table: table.get("layers", pd.Series(dtype=str)).fillna(""))
         )
     table = pd.concat(frames).drop_duplicates(["seed", "method", "layers", "set", "metric"])
     # A perplexity spans orders of magnitude: its logarithm is what is averaged.
@@ -79,6 +76,13 @@ def results_table(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def _read(folder: Path, name: str, **options) -> pd.DataFrame:
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        raise UserError(f"no {path}: run ./run_all.sh --publish first")
+    return pd.read_csv(path, **options)
+
+
 def _cell(row: pd.Series, logarithm: bool) -> str:
     if logarithm:
         return f"{np.exp(row['mean']):.1f} ({np.exp(row['low']):.1f} to {np.exp(row['high']):.1f})"
@@ -88,10 +92,7 @@ def _cell(row: pd.Series, logarithm: bool) -> str:
 
 def influence_table(folder: Path) -> str:
     """Return the table in markdown: how well each influence score agrees with retraining, and its cost."""
-    path = folder / "03_agreement.csv"
-    if not path.is_file():
-        raise UserError(f"no {path}: run ./run_all.sh --publish first")
-    table = pd.read_csv(path)
+    table = _read(folder, "03_agreement")
     truths = list(dict.fromkeys(table["truth"]))
     lines = ["| score | " + " | ".join(truths) + " | seconds |", "|---|" + "---|" * (len(truths) + 1)]
     for score, rows in table.groupby("score", sort=False):
@@ -108,10 +109,7 @@ def influence_table(folder: Path) -> str:
 
 def verdicts_table(folder: Path) -> str:
     """Return the table in markdown: every claim of the paper, its verdict, and the number of its leading criterion."""
-    path = folder / "15_verdicts.csv"
-    if not path.is_file():
-        raise UserError(f"no {path}: run ./run_all.sh --publish first")
-    table = pd.read_csv(path, dtype={"notebook": str, "note": str}).fillna({"note": ""})
+    table = _read(folder, "15_verdicts", dtype={"notebook": str, "note": str}).fillna({"note": ""})
     lines = ["| claim | what the paper says | verdict | effect (interval), seeds | notebook |", "|---|---|---|---|---|"]
     for _, row in table.iterrows():
         cells = [row["claim"], row["statement"], f"**{row['verdict']}**", _effect(row), row["notebook"]]
