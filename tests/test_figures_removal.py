@@ -48,9 +48,21 @@ def lines(seeds=5) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def lengths(seeds=5) -> pd.DataFrame:
+    generator = np.random.default_rng(2)
+    ends = [("retrained", np.nan), ("fuzzy", np.nan), ("iterative", 0.1), ("iterative", 0.4), ("iterative", 1.6)]
+    return pd.DataFrame(
+        {"seed": seed, "method": method, "longest_step": length, "what": what, "value": generator.uniform(0.1, 0.9)}
+        for seed in range(seeds)
+        for method, length in ends
+        for what in ("neighbours", "paraphrases")
+    )  # fmt: skip
+
+
 DRAWN = {
     "picks": lambda seeds: figures.picks(picked(seeds), {"Dave Harlow": [50.0, 60.0]}),
     "landscape": lambda seeds: figures.landscape(lines(seeds)),
+    "step_lengths": lambda seeds: figures.step_lengths(lengths(seeds)),
 }
 
 
@@ -118,3 +130,18 @@ def test_landscape_draws_every_line_from_its_start_and_the_retrained_level():
             assert axes.get_yscale() == "log"
     with pytest.raises(UserError, match="no line of the set 'general'"):
         figures.landscape(table, ["general"])
+
+
+def test_step_lengths_shows_the_mean_every_seed_and_the_levels():
+    table = lengths()
+    for axes, what in zip(DRAWN["step_lengths"](5).axes, ("neighbours", "paraphrases"), strict=True):
+        rows = table[(table["what"] == what) & (table["method"] == "iterative")]
+        mean = rows.groupby("longest_step")["value"].mean()
+        np.testing.assert_allclose(curve(axes, "iterative"), np.column_stack([mean.index, mean]))
+        thin = [line.get_ydata() for line in axes.get_lines() if line.get_linewidth() == 0.8]
+        np.testing.assert_allclose(thin, rows.pivot(index="seed", columns="longest_step", values="value"))
+        levels = [line.get_ydata()[0] for line in axes.get_lines() if line.get_linestyle() == "--"]
+        of = table[(table["what"] == what) & table["longest_step"].isna()]
+        np.testing.assert_allclose(levels, of.groupby("method", sort=False)["value"].mean())
+    with pytest.raises(UserError, match="no column 'longest_step'"):
+        figures.step_lengths(table.drop(columns="longest_step"))

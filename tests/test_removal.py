@@ -9,7 +9,7 @@ from unlearnlib import batches, evaluation, gradients, removal
 from unlearnlib.data import Record, Split
 from unlearnlib.errors import UserError
 from unlearnlib.models import resolve
-from unlearnlib.removal import Modality, iterative_walk, landscape, picked
+from unlearnlib.removal import Modality, Removals, iterative_walk, landscape, picked
 from unlearnlib.unlearning import applied
 
 TEXTS = {
@@ -148,6 +148,24 @@ def test_only_the_layers_named_move_and_each_step_is_bounded(model, points, know
     assert gradients.norm(found.change) > 0
     assert (found.log["steps"] <= 3).all() and len(found.log) <= len(points)
     assert (found.log["step_size"] <= found.log["steps"] * SEARCH["largest"] * 1.001).all()
+
+
+def test_one_step_a_visit_goes_through_the_list_again_and_again(model, points, known, target):
+    search = {**SEARCH, "smallest": 0.02, "largest": 0.02}
+    log = iterative_walk(
+        model, points, known, target, resolve(model, "all"), sorted(points), search, most_steps=1, passes=50
+    ).log
+    assert log["steps"].max() == 1 and log["pass"].max() >= 2
+    assert log["point"].tolist()[: 2 * len(points)] == sorted(points) * 2
+    assert (log.loc[log["steps"] == 1, "step_size"] <= 0.02 * 1.001).all()
+
+
+def test_walks_of_other_steps_are_other_tables(experiment):
+    modality = Modality("iterative", "iterative")
+    usual, in_turn = Removals(experiment, longest=0.1), Removals(experiment, longest=0.1, most_steps=1, passes=3)
+    first, second = usual.visits(modality), in_turn.visits(modality)
+    assert first["steps"].max() > 1 and first["pass"].max() <= 1
+    assert second["steps"].max() == 1 and second["pass"].max() == 2
 
 
 def test_until_the_mean_stops_at_the_mean_and_the_whole_walk_went_through_there(model, points, known, target):

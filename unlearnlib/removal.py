@@ -344,19 +344,28 @@ class Modality:
 class Removals:
     """What fuzzy matching and iterative removal do to the model of one experiment, on some layers.
 
-    `longest` bounds a single step of the walk (L2 norm). Every table is computed once (Experiment.table).
+    `longest` bounds a single step of the walk (L2 norm), `most_steps` the steps of one visit, `passes` how often the
+    list is gone through (see iterative_walk). Every table is computed once (Experiment.table).
     """
 
-    def __init__(self, experiment: Experiment, layers: str = "embedding", longest: float = 0.4):
+    def __init__(
+        self,
+        experiment: Experiment,
+        layers: str = "embedding",
+        longest: float = 0.4,
+        most_steps: int = 8,
+        passes: int = 2,
+    ):
         self.experiment, self.layers, self.longest = experiment, layers, longest
+        self.most_steps, self.passes = most_steps, passes
         records = [*experiment.split.forget, *experiment.split.retain]
         self.texts = {record.id: record.text for record in records}
         self._changes: dict[str, tuple[Gradient, pd.DataFrame, bool]] = {}
         self._walks: dict[tuple[int, str], Walk] = {}
 
     def _table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        own = {"layers": self.layers, "longest": self.longest, "code": fingerprint.code("unlearnlib.removal")}
-        return self.experiment.table(name, {**own, **key}, compute)
+        own = {"layers": self.layers, "longest": self.longest, "most_steps": self.most_steps, "passes": self.passes}
+        return self.experiment.table(name, {**own, **key, "code": fingerprint.code("unlearnlib.removal")}, compute)
 
     @staticmethod
     def _key(modality: Modality) -> dict:
@@ -425,7 +434,8 @@ class Removals:
                 return evaluation.answer_probability(model, watched, profile.evaluation_batch)
 
         steps = {"smallest": profile.smallest_step, "factor": profile.step_factor, "largest": profile.largest_step}
-        found = first_crossing(mean, experiment.target(), **steps, tolerance=profile.step_tolerance)
+        more = {"tolerance": profile.step_tolerance, "start": profile.first_look}
+        found = first_crossing(mean, experiment.target(), **steps, **more)
         row = {"pass": 0, "point": "all at once", "steps": 1, "step_size": found.step_size, "mean": found.value}
         return path(found.step_size), pd.DataFrame([row]), found.reached
 
@@ -449,6 +459,8 @@ class Removals:
             drawn(names, experiment.seed, f"order {modality.order}") if modality.order else names,
             {"smallest": self.longest / 16, "factor": 2.0, "largest": self.longest, "tolerance": 0.1},
             modality.until,
+            self.most_steps,
+            self.passes,
         )
 
     def ends(self, modality: Modality, sets: Sequence[str] = ("forget", "paraphrase", "retain")) -> pd.DataFrame:

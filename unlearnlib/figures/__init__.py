@@ -10,7 +10,7 @@ from unlearnlib.figures.inference import forest
 from unlearnlib.figures.influence import agreement, agreement_cost
 from unlearnlib.figures.looks import GREY, LOOKS, SETS, Look, look, save, style
 from unlearnlib.figures.reference import by_method, confidence_distributions, replay_savings
-from unlearnlib.figures.removal import landscape, picks
+from unlearnlib.figures.removal import landscape, picks, step_lengths
 from unlearnlib.figures.training import (
     before_after,
     gradient_norms,
@@ -49,6 +49,7 @@ __all__ = [
     "replay_savings",
     "save",
     "split_drawn",
+    "step_lengths",
     "stops",
     "style",
     "training_curve",

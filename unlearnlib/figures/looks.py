@@ -56,6 +56,7 @@ LOOKS = {
     "fuzzy_on_picks": Look("fuzzy, calibrated on picks", "#CC6677", "D"),
     "exact": Look("forget set at once", "#6699CC", "p"),
     "iterative": Look("iterative", "#332288", "o"),
+    "in_turn": Look("in turn, one step a visit", "#33BBEE", "D"),
     "iterative_to_the_last": Look("iterative, to the last point", "#AA4499", "h"),
     "namesake": Look("namesake", "#332288", "D"),
     "same_answer": Look("same answer", "#44AA99", "^"),

@@ -91,6 +91,45 @@ def landscape(table: pd.DataFrame, sets: Sequence[str] = ("retain", "forget")):
     return figure
 
 
+def step_lengths(table: pd.DataFrame):
+    """Return what point-by-point removal leaves against the longest step it may take: one panel per quantity.
+
+    `table` has the columns seed, method, longest_step, what, value: a thin line is one seed, the thick one their mean.
+    Rows without a longest step (the retrained model, another way to remove) are levels, with their interval as a band.
+    """
+    need_columns(table, "seed", "method", "longest_step", "what", "value")
+    stepped = table["longest_step"].notna()
+    levels, names = in_order(table.loc[~stepped, "method"]), in_order(table.loc[stepped, "method"])
+    lengths, quantities = sorted(set(table.loc[stepped, "longest_step"])), in_order(table["what"])
+    rows = -(-len(quantities) // 2)
+    figure, panels = new_figure(rows, min(2, len(quantities)), height=1.2 + 2.4 * rows, squeeze=False)
+    for axes in panels.flat[len(quantities) :]:
+        axes.remove()
+    for axes, what in zip(panels.flat, quantities, strict=False):
+        mine = table[table["what"] == what]
+        for name in levels:
+            level, color = over_seeds(mine[mine["method"] == name], by="method").iloc[0], look(name).color
+            axes.axhline(level["mean"], color=color, linewidth=1.3, linestyle=DASHED, zorder=2)
+            if np.isfinite(level["low"]):
+                axes.axhspan(level["low"], level["high"], color=color, alpha=0.12, linewidth=0, zorder=0)
+        for name in names:
+            walked = mine[mine["method"] == name].sort_values("longest_step")
+            for _, one in walked.groupby("seed"):
+                axes.plot(one["longest_step"], one["value"], color=look(name).color, linewidth=0.8, alpha=0.55)
+            # Without a band: seeds fall into two heaps, and an interval of their mean would describe neither.
+            _draw_curve(axes, over_seeds(walked, by="longest_step").assign(low=np.nan), "longest_step", name)
+        axes.set_xscale("log")
+        axes.set_xticks(lengths, [f"{length:g}" for length in lengths])
+        axes.minorticks_off()
+        axes.set(xlabel="longest step (L2 norm), log axis", ylim=(-0.04, 1.04))
+        axes.set_title(wrapped(what, 48))
+    handles = [handle(look(name), line=True) for name in names]
+    handles += [line_handle(GREY, "one seed", 0.8)]
+    handles += [line_handle(look(name).color, look(name).label, 1.3, DASHED) for name in levels]
+    _legend(figure, table, handles)
+    return figure
+
+
 def _draw_curve(axes, summary: pd.DataFrame, x: str, name: str) -> None:
     summary, shown = summary.sort_values(x), look(name)
     draw_band(axes, summary[x], summary, shown.color)
