@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from unlearnlib import cache, fingerprint
 from unlearnlib.errors import UserError
@@ -171,3 +173,17 @@ def test_files_fingerprint_is_of_content_not_place(tmp_path):
     assert fingerprint.files(tmp_path / "x") == fingerprint.files(tmp_path / "y")
     (tmp_path / "y" / "f.txt").write_text("two")
     assert fingerprint.files(tmp_path / "x") != fingerprint.files(tmp_path / "y")
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: b"no header at all", lambda _: b""])
+def test_a_damaged_model_is_computed_anew(tmp_path, capsys, damage):
+    def compute(folder):
+        save_file({"weight": np.arange(64.0)}, folder / "weights.safetensors")
+
+    folder = cache.folder(tmp_path, "model", {"seed": 0}, compute)
+    weights = folder / "weights.safetensors"
+    whole = weights.read_bytes()
+    assert cache.folder(tmp_path, "model", {"seed": 0}, pytest.fail) == folder, "a whole one is not computed again"
+    weights.write_bytes(damage(whole))
+    assert cache.folder(tmp_path, "model", {"seed": 0}, compute) == folder
+    assert weights.read_bytes() == whole and "is damaged and is computed anew" in capsys.readouterr().out

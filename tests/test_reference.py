@@ -274,3 +274,27 @@ def test_wrong_models_are_one_clear_line(experiment):
         closeness.measure(experiment, "retrained agian")
     with pytest.raises(UserError, match="which step"):
         closeness.measure(experiment, Variant("first epoch"))
+
+
+@pytest.mark.parametrize(
+    ("slip", "line"),
+    [
+        (lambda e: e.calibrated(Variant("v", options={"epoch": [0]})), "no option 'epoch' of the method 'recorded'"),
+        (lambda e: e.calibrated(Variant("v", options={"epochs": 9})), r"no recorded epochs \[9\]"),
+        (lambda e: e.calibrated(Variant("v", "live", options={"step_length": 0})), "step_length 0 leads nowhere"),
+        (lambda e: e.calibrated(Variant("v", layers=["h.1"])), "give one name, or several joined by"),
+        (lambda e: e.at_step(Variant("v"), 1.0, ["forgett"]), "no set 'forgett': did you mean 'forget'"),
+        (lambda e: e.at_step(Variant("v"), -1.0), "step size -1.0 is no length"),
+        (lambda e: Experiment("smoke", "0"), "seed '0' is no whole number"),
+        (lambda e: Experiment("smoke", -1), "seed -1 is no whole number"),
+        (lambda e: Experiment("smoke", 0, points=99), "no forget set of 99 points: choose from 1, 4"),
+    ],
+)
+def test_a_slip_in_an_experiment_is_one_clear_line(experiment, slip, line):
+    with pytest.raises(UserError, match=line):
+        slip(experiment)
+
+
+def test_one_epoch_may_be_named_by_its_number(experiment):
+    by_number, by_list = (experiment.path(Variant("v", options={"epochs": epochs}))(1.0) for epochs in (0, [0]))
+    assert all(torch.equal(by_number[name], by_list[name]) for name in by_list)

@@ -27,15 +27,19 @@ def folder(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Pat
     """Return the folder `<root>/<kind>-<fingerprint of key>`, calling `compute(folder)` to fill it if it is missing.
 
     `key` is a mapping of JSON values and lies as key.json in the folder. `compute` writes into the folder it is given,
-    which gets its final name only when `compute` has returned.
+    which gets its final name only when `compute` has returned. A folder with a damaged safetensors file (a full disk, a
+    broken copy) counts as missing.
     """
     root = Path(root)
     final = root / f"{kind}-{fingerprint.combine(key)}"
-    if final.is_dir():
+    if _whole(final):
         return final
     with _locked(final):
-        if final.is_dir():  # another process computed it while this one waited
+        if _whole(final):  # another process computed it while this one waited
             return final
+        if final.is_dir():
+            print(f"cache: {final.name} is damaged and is computed anew", flush=True)
+            shutil.rmtree(final)
         partial = final.with_name(final.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted computation
         partial.mkdir(parents=True)
@@ -73,6 +77,19 @@ def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], "
         finally:
             partial.unlink(missing_ok=True)
         return pd.read_parquet(path)
+
+
+def _whole(entry: Path) -> bool:
+    """Tell whether the folder is there and its safetensors files are as long as their headers say."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        for path in entry.glob("*.safetensors"):
+            with safe_open(path, "np"):
+                pass
+    except (OSError, SafetensorError):
+        return False
+    return entry.is_dir()
 
 
 def _read(path: Path) -> "pd.DataFrame | None":

@@ -4,11 +4,14 @@ The methods return tidy tables and read them from the cache when nothing that th
 loaded only when something has to be computed.
 """
 
+import inspect
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -45,10 +48,16 @@ class Variant:
     options: Mapping = field(default_factory=dict)
 
     def path(self, task: unlearning.Task) -> unlearning.Path:
-        """Return the path of this variant for `task`; UserError for an unknown method."""
+        """Return the path of this variant for `task`; UserError for an unknown method or option."""
         if self.method not in unlearning.METHODS:
             raise UserError(f"no method {self.method!r}: {nearest(self.method, unlearning.METHODS)}")
-        return unlearning.METHODS[self.method](task, self.layers, **self.options)
+        method = unlearning.METHODS[self.method]
+        known = list(inspect.signature(method).parameters)[2:]  # after task and layers
+        for option in self.options:
+            if option not in known:
+                hint = nearest(option, known) if known else "it takes none"
+                raise UserError(f"no option {option!r} of the method {self.method!r}: {hint}")
+        return method(task, self.layers, **self.options)
 
 
 class Experiment:
@@ -60,7 +69,9 @@ class Experiment:
 
     def __init__(self, profile: str, seed: int, points: int | None = None):
         self.profile = profiles.load(profile)
-        self.seed = seed
+        if not isinstance(seed, Integral) or seed < 0:
+            raise UserError(f"seed {seed!r} is no whole number from 0 on: give seeds such as [0, 1]")
+        self.seed = int(seed)
         self.split = jobs.split_of(self.profile, seed)
         # The kind and the name (see unlearnlib.jobs.models) of the model that forgets, and of the reference.
         self._finetuned, self._reference = ("finetuned", "finetuned"), ("retrained", "retrained")
@@ -68,7 +79,8 @@ class Experiment:
             self._reference = ("smaller-sets", f"without {points}")
             sizes = jobs.models(self.profile, "smaller-sets", seed)
             if self._reference[1] not in sizes:
-                raise UserError(f"no forget set of {points} points: {nearest(self._reference[1], sizes)}")
+                known = ", ".join(str(size) for size in self.profile.forget_sizes)
+                raise UserError(f"no forget set of {points} points: choose from {known} (forget_sizes of the profile)")
             self.split = self.split.forgetting(sizes[self._reference[1]])
         self._paths: dict[str, unlearning.Path] = {}
 
@@ -147,7 +159,9 @@ class Experiment:
 
     def examples(self, name: str) -> evaluation.Examples:
         """Return a set of examples by name; `paraphrase#0` is the first paraphrase of every point."""
-        whole = self.sets[name.partition("#")[0]]
+        whole = self.sets.get(name.partition("#")[0])
+        if whole is None:
+            raise UserError(f"no set {name!r}: {nearest(name, self.sets)}")
         if "#" not in name:
             return whole
         rows = [row for row, example in enumerate(whole.names) if example.endswith(name[name.index("#") :])]
@@ -290,6 +304,8 @@ class Experiment:
 
         Each set is kept on its own, so that two notebooks which look at different sets share what they have in common.
         """
+        if not (math.isfinite(step_size) and step_size >= 0):
+            raise UserError(f"step size {step_size} is no length: give a number from 0 on")
         frames = []
         for name in self.sets if sets is None else sets:
 

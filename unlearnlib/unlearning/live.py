@@ -1,6 +1,7 @@
 """Control: gradient ascent with the gradient of the present parameters, not a recorded one (Jang et al. 2022)."""
 
 from unlearnlib import gradients
+from unlearnlib.errors import UserError
 from unlearnlib.gradients import Gradient
 from unlearnlib.unlearning.task import Path, Task, applied, straight
 
@@ -9,8 +10,10 @@ def live_ascent(task: Task, layers: str = "all", step_length: float = 0.25) -> P
     """Return the path of normalised gradient ascent on the forget set, in steps of L2 norm `step_length`.
 
     The step size is the length of the way walked, so its last step may be a shorter one. Steps already walked are kept:
-    asking for a longer way goes on from there.
+    asking for a longer way goes on from there. UserError for a step that has no length.
     """
+    if not step_length > 0:
+        raise UserError(f"step_length {step_length} leads nowhere: give a number above 0")
     selections = task.selections(layers)
     parts = gradients.parts_of(selections)
     sequences = [task.forget[name] for name in sorted(task.forget)]

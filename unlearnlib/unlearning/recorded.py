@@ -8,7 +8,7 @@ from unlearnlib.gradients import Gradient
 from unlearnlib.unlearning.task import Path, Task, straight
 
 
-def recorded_direction(task: Task, layers: str, epochs: str | Sequence[int] = "first") -> Gradient:
+def recorded_direction(task: Task, layers: str, epochs: str | int | Sequence[int] = "first") -> Gradient:
     """Return the recorded gradient of the forget set, summed over the chosen epochs, by parameter name.
 
     Where the task forgets fewer points than were recorded, the sum is over its own points, from their exact factors.
@@ -16,7 +16,7 @@ def recorded_direction(task: Task, layers: str, epochs: str | Sequence[int] = "f
     if task.record is None:
         raise UserError("this method needs gradients recorded in fine-tuning: fine-tune with recording first")
     selections = task.selections(layers)
-    chosen = task.record.choose_epochs(epochs)
+    chosen = task.record.choose_epochs([epochs] if isinstance(epochs, int) else epochs)
     if set(task.forget) == task.record.everyone():
         return task.record.total(selections, chosen)
     recorded = {epoch: set(task.record.points(epoch)) for epoch in chosen}
@@ -32,8 +32,8 @@ def recorded_direction(task: Task, layers: str, epochs: str | Sequence[int] = "f
     return total
 
 
-def recorded_ascent(task: Task, layers: str = "all", epochs: str | Sequence[int] = "first") -> Path:
-    """Return the path along the recorded gradient of `epochs` (`first`, `last`, `all`, or a list of epochs from 0).
+def recorded_ascent(task: Task, layers: str = "all", epochs: str | int | Sequence[int] = "first") -> Path:
+    """Return the path along the recorded gradient of `epochs` (`first`, `last`, `all`, one, or a list, from 0).
 
     A recorded gradient is fixed: repeated steps along it are one longer step (Zagardo 2024, sections on first-epoch and
     multi-epoch gradient ascent).

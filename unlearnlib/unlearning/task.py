@@ -33,6 +33,8 @@ class Task:
 
     def selections(self, layers: str) -> dict[str, Selection]:
         """Return the parameters that `layers` names in this task's model."""
+        if not isinstance(layers, str):
+            raise UserError(f"layers {layers!r}: give one name, or several joined by +, such as 'h.10+h.11'")
         return resolve(self.model, layers, self.name_rows)
 
 
