@@ -110,9 +110,10 @@ def delete(*path):
         (edit("profiles", "smoke.yaml", old="epochs: 3", new="epochs: 4"), ["01_plain", *SEEDED]),
         (edit("data", "facts.jsonl", old="{}", new="[]"), ["01_plain", *SEEDED]),
         (delete("runs", "smoke", "seeds-1", "results", "02_table.csv"), ["02_seeds, seed 1"]),
+        (edit("runs", "smoke", "seeds-1", "results", "02_table.csv", old="seed", new="sown"), ["02_seeds, seed 1"]),
         (delete("runs", "smoke", "seeds-0-1", "notebooks", "02_seeds.ipynb"), ["02_seeds, seeds 0 1"]),
     ],
-    ids=["notebook", "training code", "package", "profile", "data", "lost result", "lost notebook"],
+    ids=["notebook", "training code", "package", "profile", "data", "lost result", "foreign result", "lost notebook"],
 )
 def test_what_a_change_touches_is_stale(project, change, stale):
     change(project)
@@ -145,6 +146,13 @@ def test_what_fails_is_named_and_kept_and_the_rest_goes_on(project):
     assert project.trace() == ["02 [0]", "02 [1]", "02 [2]", "train 2"]
     code, output = project.run("--seeds", "0,1,2", "--only", "02")
     assert (code, project.trace()) == (0, ["02 [0, 1, 2]", "02 [1]", "02 [2]"]), output
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(project):
+    (project.root / "plain").write_text("a file where a folder is wanted")
+    code, output = project.run(UNLEARNLIB_RUNS=str(project.root / "plain"))
+    assert (code, len(output.splitlines())) == (2, 1), output
+    assert output.startswith("run_all.sh: cannot write to plain (") and "UNLEARNLIB_RUNS" in output
 
 
 def test_killed_engine_leaves_no_writer_and_nothing_to_unlock(project):

@@ -1,5 +1,6 @@
 """The command line and the set-up: one clear line for what is wrong, and three lists of requirements that agree."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -139,8 +140,9 @@ def test_arguments_say_what_is_meant(monkeypatch, tmp_path):
     assert (arguments.only, arguments.force, arguments.publish) == (("05_layers", "08_tests"), True, False)
     assert commandline.parse(["test", "-k", "x"]).pytest == ("-k", "x")
     assert commandline.parse([]) == commandline.parse(["run"]) == commandline.Arguments()
-    with pytest.raises(UserError, match=r"no notebook '06': did you mean '0[58]'"):
-        commandline.parse(["--only", "06"])
+    for words, unknown in (("06", "06"), ("05,", "")):
+        with pytest.raises(UserError, match=f"no notebook '{unknown}': choose from: 05, 08"):
+            commandline.parse(["--only", words])
 
 
 def test_a_python_without_pip_is_one_line_saying_what_to_install(checkout, tmp_path):
@@ -151,6 +153,18 @@ def test_a_python_without_pip_is_one_line_saying_what_to_install(checkout, tmp_p
     assert (code, len(output.splitlines())) == (1, 1), output
     assert re.search(r"has no venv or no pip: install python3\.\d+-venv \(Debian, Ubuntu: sudo apt install", output)
     assert not (checkout / ".venv").exists()
+
+
+def test_a_folder_without_permission_is_one_line_and_loses_nothing(monkeypatch, tmp_path):
+    specification = importlib.util.spec_from_file_location("start", ROOT / "tools" / "start.py")
+    start = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(start)
+    monkeypatch.setattr(start, "VENV", tmp_path / ".venv")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    monkeypatch.setattr(start.os, "access", lambda path, mode: path != start.VENV)
+    with pytest.raises(start.SetUpError, match=r"no permission to write to .*clone the repository where you may write"):
+        start.own_environment({})
+    assert (tmp_path / ".venv" / "bin").is_dir()
 
 
 def test_a_machine_without_python_is_one_line_saying_what_to_install(checkout, tmp_path):

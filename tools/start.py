@@ -98,6 +98,12 @@ def own_environment(environment: dict[str, str]) -> str:
     python = str(VENV / "bin" / "python")
     if finished():
         return python
+    for folder in (ROOT, VENV):
+        if folder.exists() and not os.access(folder, os.W_OK):
+            raise SetUpError(
+                f"no permission to write to {folder}, where the environment is set up: clone the repository where you "
+                "may write, or activate an environment with all that environment.yml names"
+            )
     with only_one_process():
         if not finished():
             set_up(python, environment)
@@ -195,7 +201,8 @@ def install_torch(python: str, install: list[str], environment: dict[str, str]) 
     if install[0] != python:
         # uv knows where torch's builds lie; one retry, so that an index out of reach costs seconds and no minutes.
         quick = {**environment, "UV_HTTP_RETRIES": "1"}
-        if attempt([*install, torch, f"--torch-backend={backend}", *constraints], quick):
+        watched = None if sys.stderr.isatty() else subprocess.DEVNULL  # nobody watches: a failure is one line, below
+        if attempt([*install, torch, f"--torch-backend={backend}", *constraints], quick, watched):
             return
         say("torch's own index is out of reach: taking torch from the configured package index")
     pip = [python, "-m", "pip", "install", *quiet()]
@@ -222,13 +229,13 @@ def runs(python: str, environment: dict[str, str]) -> bool:
     return False
 
 
-def attempt(command: list[str], environment: dict[str, str]) -> bool:
-    """Run a command and tell whether it succeeded.
+def attempt(command: list[str], environment: dict[str, str], errors=None) -> bool:
+    """Run a command and tell whether it succeeded; `errors` takes what it says of failure (default: shown).
 
     It holds the lock too: should this process be killed, the next one waits until the command has ended.
     """
     with contextlib.suppress(OSError):
-        result = subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr, pass_fds=LOCKS)
+        result = subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr, stderr=errors, pass_fds=LOCKS)
         return result.returncode == 0
     return False
 

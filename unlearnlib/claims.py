@@ -101,8 +101,8 @@ def _paired_tests(metric: str, name: str, table: str) -> tuple[Criterion, Criter
     p, d = (partial(evidence.over_points, metric=metric, column=c, methods=WAYS[:3]) for c in ("p_holm", "d"))
     centre, margin = (SMALLEST_D + LARGEST_D) / 2, (LARGEST_D - SMALLEST_D) / 2
     return (
-        Criterion(f"{name}: d in the paper's range, every method", f"{name}: |Cohen's d|", "d", table, d, "within",
-                  margin, centre, part=name),
+        Criterion(f"{name}: d in the paper's range, every method", f"{name}: |Cohen's d|, recorded ways", "d", table, d,
+                  "within", margin, centre, part=name),
         Criterion(f"{name}: p below {SMALL_P}, every method", f"{name}: p, paired t-test, Holm", "p", table, p, "below",
                   SMALL_P, part=name),
     )  # fmt: skip
@@ -133,9 +133,9 @@ CLAIMS = (
                           margin=EQUAL), "within", EQUAL),
     )),
     Claim("C3", "Gradients of blocks 11 and 12 have no impact", "abstract", (
-        Criterion("at the whole model's step, within a tenth of its effect", "blocks 11 and 12: part of its effect",
-                  "share of the effect", "05_falls", partial(evidence.share_of_fall, margin=NO_IMPACT), "within",
-                  NO_IMPACT),
+        Criterion("at the whole model's step, within a tenth of its effect",
+                  "blocks 11 and 12, of the whole model's effect", "share of the effect", "05_falls",
+                  partial(evidence.share_of_fall, margin=NO_IMPACT), "within", NO_IMPACT),
         Criterion("equal forgetting is reached in no seed", "blocks 11 and 12: equal forgetting reached",
                   "share of seeds", "05_layers", partial(evidence.reached, layers="h.10+h.11"), "below", 0.5),
     )),
@@ -161,11 +161,11 @@ CLAIMS = (
               "share of points", "share left, fuzzy - iterative", "above", FEWER, "more complete"),
     )),
     Claim("C8", "First-epoch ascent is the most effective method, with the largest t", "abstract, digest", (
-        Criterion("at equal forgetting, first epoch keeps neighbours best", "neighbours, first minus the next epochs",
-                  "answer probability", "04_equal_forgetting",
+        Criterion("at equal forgetting, first epoch keeps neighbours best",
+                  "neighbours, first minus the better of the others", "answer probability", "04_equal_forgetting",
                   partial(evidence.lead, after=FIRST, others=("all epochs", "last epoch"), of="retain"), "above", 0.0),
-        *(Criterion(f"{name}: first epoch has the largest t", f"{name}: |t|, first minus the next", "t", "03_tests",
-                    partial(evidence.lead_in_t, score=score, methods=WAYS), "above", 0.0)
+        *(Criterion(f"{name}: first epoch has the largest t", f"{name}: |t|, first minus the next largest", "t",
+                    "03_tests", partial(evidence.lead_in_t, score=score, methods=WAYS), "above", 0.0)
           for score, name in SCORES.items()),
     )),
     Claim("C9", f"Paired tests give low p, and Cohen's d between {SMALLEST_D} and {LARGEST_D}", "digest", (
@@ -174,7 +174,7 @@ CLAIMS = (
         *_paired_tests("answer_probability", "answer probability", "08_tests"),
     )),
     Claim("C10", "Influence falls consistently", "digest", tuple(
-        Criterion(f"{name} falls with every method", f"{name}: change", "score", "03_tests",
+        Criterion(f"{name} falls with every method", f"{name}: change of the worst way", "score", "03_tests",
                   partial(evidence.change, score=score, methods=WAYS), "below", 0.0)
         for score, name in SCORES.items()
     )),

@@ -135,9 +135,10 @@ def _only(text: str | None) -> tuple[str, ...]:
     found = []
     for word in text.split(","):
         word = word.strip().removesuffix(".ipynb").removeprefix("notebooks/")
-        matching = [name for name in names if word == name or word.zfill(2) == name[:2]]
+        matching = [name for name in names if word and (word == name or word.zfill(2) == name[:2])]
         if not matching:
             numbers = [name[:2] for name in names]
-            raise UserError(f"no notebook {word!r}: {nearest(word, numbers if word.isdigit() else names)}")
+            known = f"choose from: {', '.join(numbers)}"
+            raise UserError(f"no notebook {word!r}: {known if word.isdigit() or not word else nearest(word, names)}")
         found += matching
     return tuple(sorted(set(found)))

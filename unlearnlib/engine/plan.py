@@ -1,7 +1,8 @@
 """The jobs of a run: what each is called, what it depends on, and whether it is up to date.
 
 A finished job leaves a small file, its stamp, whose name carries the fingerprint of all that the job depends on. So a
-result is stale exactly when its stamp is not there: a changed output, a touched file, a changed comment alter nothing.
+result is stale when its stamp is not there, or when a table or figure is no longer the one that was written (a copy of
+a notebook may have written its own under the same name): a touched file, a changed comment alter nothing.
 """
 
 import dataclasses
@@ -108,12 +109,13 @@ class Job:
             raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
 
     def is_done(self) -> bool:
-        """Tell whether the job is up to date, and all that it wrote is still there."""
+        """Tell whether the job is up to date, and all that it wrote is still there, tables and figures unchanged."""
         try:
-            written = json.loads(self.stamp.read_text())["written"]
+            stamp = json.loads(self.stamp.read_text())
+            same = all(fingerprint.files(paths.runs() / name) == was for name, was in stamp.get("digests", {}).items())
+            return same and all((paths.runs() / name).exists() for name in stamp["written"])
         except (OSError, ValueError, KeyError):
             return False
-        return all((paths.runs() / name).exists() for name in written)
 
 
 def stamps_folder(profile: str, training: bool) -> Path:

@@ -205,12 +205,17 @@ def _snakemake(arguments: commandline.Arguments, watch: Watch) -> tuple[int, Pat
 @contextmanager
 def _only_engine(folder: Path):
     """Be the only engine that writes to a runs folder, and end what an earlier one left running."""
-    folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / "engine.lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(f"another run is writing to {_short(folder)}: wait for it, or stop it first") from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {_short(folder)} ({error.strerror}): make it a folder that you may write to, or name "
+            "another one in the variable UNLEARNLIB_RUNS"
+        ) from None
     try:
         left = processes.end_marked(folder)
         if left:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlearnlib import paths, profiles
+from unlearnlib import fingerprint, paths, profiles
 from unlearnlib.engine import execute, plan, processes
 from unlearnlib.errors import UserError
 
@@ -58,7 +58,9 @@ def do(job: plan.Job, stamp: Path) -> None:
         write(job.status, {**status, "state": "failed", "seconds": time.time() - started, "error": line})
         raise
     seconds = time.time() - started
-    write(stamp, {"written": [path.relative_to(paths.runs()).as_posix() for path in written]})
+    names = {path: path.relative_to(paths.runs()).as_posix() for path in written}
+    digests = {name: fingerprint.files(path) for path, name in names.items() if path != job.executed}
+    write(stamp, {"written": list(names.values()), "digests": digests})
     write(job.status, {**status, "state": "done", "seconds": seconds, "usual": seconds})
 
 

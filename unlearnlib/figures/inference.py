@@ -44,5 +44,5 @@ def forest(comparisons: pd.DataFrame, by: str = "method"):
     left.set_ylim(len(names) - 0.4, -0.6)
     first = comparisons.iloc[0]
     shown = f"{look(first['set']).label}: {metric_label(first['metric'])}, method minus {look(first['baseline']).label}"
-    figure.supxlabel(f"{shown} (mean and 95% interval)", fontsize=10)
+    figure.supxlabel(f"{shown} (mean and 95% interval; p by Holm)", fontsize=10)
     return figure

@@ -50,6 +50,6 @@ def agreement_cost(table: pd.DataFrame):
     axes.set_xscale("log")
     best_first = table.sort_values("estimate", ascending=False)["score"]
     figure.legend(handles=[handle(look(name)) for name in best_first], loc="outside right center")
-    axes.set_xlabel("process CPU time of the score (seconds, log axis; one thread)")
+    axes.set_xlabel("process CPU time of the score (seconds, log axis from 0.01; one thread)")
     axes.set_ylabel("LDS: rank correlation with retraining on random halves")
     return figure

@@ -101,14 +101,16 @@ def replay_savings(table: pd.DataFrame):
         mean = 100 * part["saved"].mean()
         axes.axhline(mean, color=DARK, linestyle=DASHED, linewidth=1.1)
         axes.annotate(f"mean {mean:.0f}%", (2, mean), (0, 4), textcoords="offset points", fontsize=9, color=DARK)
-        axes.set_title(name, fontsize=9.5)
+        count = part["seed"].nunique()
+        axes.set_title(f"{name} ({'one seed' if count == 1 else f'{count} seeds'})", fontsize=9.5)
         axes.set_xlabel("points, sorted (%)")
         axes.set_ylim(0, 100)
     panels[0][0].set_ylabel("training steps that a replay saves (%)")
     retrained = line_handle(LOOKS["retrained"].color, "retraining saves nothing", 2)
     for axes in panels[0]:
         axes.axhline(0, color=LOOKS["retrained"].color, linewidth=3, clip_on=False)
-    note(figure, table, [line_handle(look("recorded").color, "replay without one point, each seed", 1.4), retrained])
+    handles = [line_handle(look("recorded").color, "replay without one point, a line a seed", 1.4), retrained]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure
 
 

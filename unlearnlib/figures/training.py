@@ -16,6 +16,7 @@ from unlearnlib.figures.parts import (
     draw_points,
     draw_seed_dots,
     legend_above,
+    line_handle,
     metric_label,
     need_columns,
     new_figure,
@@ -143,10 +144,11 @@ def training_curve(log: pd.DataFrame):
         means = over_seeds(rows, value="loss", by="epoch").sort_values("epoch")
         draw_band(axes, middle, means, shown.color)
         axes.plot(middle, means["mean"], color=shown.color, linewidth=2, linestyle=dashes)
-        ends.append((float(means["mean"].iloc[-1]), float(middle.iloc[-1]), shown))
-    for place, (height, at, shown) in enumerate(sorted(ends, key=lambda end: end[0])):
+        ends.append((float(means["mean"].iloc[-1]), shown))
+    last = log["at"].max()
+    for place, (height, shown) in enumerate(sorted(ends, key=lambda end: end[0])):
         axes.annotate(
-            shown.label, (at, height), (9, 9 * (2 * place - len(ends) + 1)), textcoords="offset points",
+            shown.label, (last, height), (7, 9 * (2 * place - len(ends) + 1)), textcoords="offset points",
             color=shown.color, va="center", fontweight="bold",
         )  # fmt: skip
     edges = log.groupby("epoch")["at"].max().to_numpy()
@@ -154,8 +156,10 @@ def training_curve(log: pd.DataFrame):
         axes.axvline(edge + 0.5, color="#DDDDDD", linewidth=0.8, zorder=0)
     axes.grid(False, axis="x")
     axes.set(xlabel="optimizer step (vertical lines: ends of epochs)", ylabel="training loss (nats a token)")
-    axes.set_xlim(0, log["at"].max() * 1.1)
+    axes.set_xlim(0, last * 1.15)
     axes.set_ylim(bottom=0)
+    lines = [line_handle(DARK, "mean of an epoch", 2), line_handle(DARK, "one step, mean over seeds", 0.5)]
+    axes.legend(handles=lines, loc="upper right")
     set_title(axes, "Training loss", log)
     return figure
 

@@ -136,7 +136,7 @@ def layer_profile(table: pd.DataFrame, kept: tuple[str, str] = ("retain", "answe
         good = mine[mine["seed"].isin(reached)]
         if len(good):
             summary = over_seeds(good.assign(value=np.log(good["step_size"])), by=by)
-            draw_points(left, [place], np.exp(summary[["mean", "low", "high"]]), shown)
+            draw_points(left, [place], np.exp(summary[["mean", "low", "high"]]), shown, filled=len(reached) == seeds)
         if len(reached) < seeds:
             text = f"reached in {len(reached)} of {seeds} seeds" if reached else "unreachable"
             # On the free side of the point.
@@ -145,14 +145,14 @@ def layer_profile(table: pd.DataFrame, kept: tuple[str, str] = ("retain", "answe
                 text, (limit if right_side else low, place), (-4 if right_side else 4, 0), textcoords="offset points",
                 ha="right" if right_side else "left", va="center", fontsize=8, color="#B00020", style="italic",
             )  # fmt: skip
-        # An open marker: what is lost at the step where the set is least known, short of the target.
+        # Where no seed reaches the target: what is lost at the step where the set is least known.
         there = moved[(moved[by] == name) & (moved["seed"].isin(reached) if reached else True)]
-        draw_points(right, [place], sign * changes(there, start), shown, filled=bool(reached))
+        draw_points(right, [place], sign * changes(there, start), shown, filled=len(reached) == seeds)
     if len(reference):
         draw_reference_line(right, sign * changes(reference, start).iloc[0])
     right.axvline(0, color=DARK, linewidth=0.8, zorder=1)
     left.set_xscale("log")
-    left.set(xlim=(low, limit), xlabel="step norm (L2, log axis)")
+    left.set(xlim=(low, limit), xlabel="step norm (L2, log axis; geometric mean)")
     left.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     left.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     left.xaxis.set_minor_formatter(ticker.NullFormatter())
@@ -233,7 +233,9 @@ def along_steps(table: pd.DataFrame, metric: str, sets: Sequence[str], by: str =
     figure, all_axes = _along(table, panels, by, len(sets), HEIGHT, sharey=metric not in LOGARITHMIC)
     for axes, chosen_set in zip(all_axes, sets, strict=True):
         axes.set_title(SETS[chosen_set].label)
-    all_axes[0].set_ylabel(metric_label(metric) + " (log axis; lower is better)" * (metric in LOGARITHMIC))
+    all_axes[0].set_ylabel(
+        metric_label(metric) + " (log axis; the retrained level is the aim)" * (metric in LOGARITHMIC)
+    )
     return figure
 
 
