@@ -178,7 +178,7 @@ def line_handle(color: str, label: str, width: float, dashes="-") -> Line2D:
 def open_handle() -> Line2D:
     return Line2D(
         [], [], linestyle="none", marker="o", markersize=6.5, markerfacecolor="white", markeredgecolor=DARK,
-        markeredgewidth=1.5, label="equal forgetting not reached in every seed",
+        markeredgewidth=1.5, label="not reached in every seed",
     )  # fmt: skip
 
 
