@@ -266,7 +266,8 @@ class Experiment:
         with unlearning.applied(self.finetuned, change) as model:
             return evaluation.answer_probability(model, self.sets["forget"], self.profile.evaluation_batch)
 
-    def _search(self) -> dict[str, float]:
+    def search(self) -> dict[str, float]:
+        """Return where the profile looks for equal forgetting (see unlearnlib.calibration.first_crossing)."""
         profile = self.profile
         return {
             "smallest": profile.smallest_step,
@@ -282,7 +283,7 @@ class Experiment:
     def calibrated(self, variant: Variant, smallest: float | None = None) -> calibration.Calibration:
         """Return the step size at which `variant` reaches equal forgetting (see unlearnlib.calibration); the search
         starts at the `smallest` step (default: those of the profile)."""
-        search = self._search() if smallest is None else {**self._search(), "smallest": smallest, "start": smallest}
+        search = self.search() if smallest is None else {**self.search(), "smallest": smallest, "start": smallest}
 
         def compute() -> pd.DataFrame:
             path = self.path(variant)

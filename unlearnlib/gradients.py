@@ -364,16 +364,16 @@ class Record:
         with safe_open(self.folder / "sums.safetensors", "pt") as file:
             return set(json.loads(file.metadata()["points"]))
 
-    def choose_epochs(self, epochs: str | Sequence[int]) -> list[int]:
-        """Return epoch numbers for `first`, `last`, `all` or a list of epochs; UserError for one not recorded."""
-        known = self.epochs()
+    def choose_epochs(self, epochs: str | int | Sequence[int]) -> list[int]:
+        """Return epoch numbers for `first`, `last`, `all`, one epoch or a list; UserError for one not recorded."""
+        epochs, known = [epochs] if isinstance(epochs, int) else epochs, self.epochs()
         named = {"first": known[:1], "last": known[-1:], "all": known}
         chosen = named.get(epochs) if isinstance(epochs, str) else list(epochs)
         if not chosen or not set(chosen) <= set(known):
             raise UserError(f"no recorded epochs {epochs!r}: give first, last, all, or a list out of {known}")
         return chosen
 
-    def total(self, selections: Mapping[str, Selection], epochs: str | Sequence[int] = "first") -> Gradient:
+    def total(self, selections: Mapping[str, Selection], epochs: str | int | Sequence[int] = "first") -> Gradient:
         """Return the gradient summed over all points and the chosen epochs, by parameter name."""
         total: Gradient = {}
         with safe_open(self.folder / "sums.safetensors", "pt") as file:

@@ -433,9 +433,7 @@ class Removals:
             with applied(experiment.finetuned, path(step)) as model:
                 return evaluation.answer_probability(model, watched, profile.evaluation_batch)
 
-        steps = {"smallest": profile.smallest_step, "factor": profile.step_factor, "largest": profile.largest_step}
-        more = {"tolerance": profile.step_tolerance, "start": profile.first_look}
-        found = first_crossing(mean, experiment.target(), **steps, **more)
+        found = first_crossing(mean, experiment.target(), **experiment.search())
         row = {"pass": 0, "point": "all at once", "steps": 1, "step_size": found.step_size, "mean": found.value}
         return path(found.step_size), pd.DataFrame([row]), found.reached
 

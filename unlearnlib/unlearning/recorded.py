@@ -16,7 +16,7 @@ def recorded_direction(task: Task, layers: str, epochs: str | int | Sequence[int
     if task.record is None:
         raise UserError("this method needs gradients recorded in fine-tuning: fine-tune with recording first")
     selections = task.selections(layers)
-    chosen = task.record.choose_epochs([epochs] if isinstance(epochs, int) else epochs)
+    chosen = task.record.choose_epochs(epochs)
     if set(task.forget) == task.record.everyone():
         return task.record.total(selections, chosen)
     recorded = {epoch: set(task.record.points(epoch)) for epoch in chosen}
