@@ -12,7 +12,8 @@ import timing
 import torch
 from recording import make_model
 
-from unlearnlib import batches, influence
+from unlearnlib import batches
+from unlearnlib.influence import curvature, scores
 from unlearnlib.models import resolve
 
 
@@ -37,7 +38,7 @@ def main() -> None:
 
     def eager(product):
         def run():
-            with influence.eager_attention(model):
+            with curvature.eager_attention(model):
                 return product()
 
         return run
@@ -47,9 +48,9 @@ def main() -> None:
         {
             "gradient": gradient,
             "gradient, eager attention": eager(gradient),
-            "Hessian-vector product": eager(lambda: influence.hessian_product(model, sequences, **whole)),
-            "Gauss-Newton-vector product": eager(lambda: influence.gauss_newton_product(model, sequences, **whole)),
-            f"gradient dot products, {given.texts} x 16": lambda: influence.gradient_products(
+            "Hessian-vector product": eager(lambda: curvature.hessian_product(model, sequences, **whole)),
+            "Gauss-Newton-vector product": eager(lambda: curvature.gauss_newton_product(model, sequences, **whole)),
+            f"gradient dot products, {given.texts} x 16": lambda: scores.gradient_products(
                 model, sequences, sequences[:16], selections
             ),
         },

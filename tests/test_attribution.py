@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unlearnlib import attribution, batches, gradients, influence, jobs, unlearning
+from unlearnlib import attribution, batches, gradients, jobs
 from unlearnlib.errors import UserError
 from unlearnlib.evaluation import text_nll
 from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.influence import scores
 from unlearnlib.models import resolve
+from unlearnlib.unlearning import task
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_gradient_dot_is_the_product_of_two_gradients(experiment, points, loss):
 
     changed = {}
     for sign in (1, -1):
-        with unlearning.applied(model, {name: sign * step * value for name, value in slope.items()}) as moved:
+        with task.applied(model, {name: sign * step * value for name, value in slope.items()}) as moved:
             changed[sign] = loss_of(moved)
     assert row["value"] == pytest.approx((changed[1] - changed[-1]) / (2 * step), rel=0.01)
     assert row["seconds"] > 0 and row["loss"] == loss and np.isnan(row["residual"])
@@ -98,7 +100,7 @@ def test_tracked_scores_are_those_of_the_model_reached(experiment):
     assert not np.allclose(
         moved.query("metric == 'self_influence'")["value"], both.query("metric == 'self_influence'")["value"]
     )
-    own = influence.self_influence(
+    own = scores.self_influence(
         experiment.finetuned, experiment.sets["forget"].texts, resolve(experiment.finetuned, "all")
     )
     shown = pd.Series(before.query("metric == 'self_influence'")["value"].to_numpy())

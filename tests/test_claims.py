@@ -8,9 +8,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
-from unlearnlib import claims, evidence, figures, statistics, summary
+from unlearnlib import claims, evidence, statistics, summary
 from unlearnlib.claims import CANNOT, CLAIMS, NOT, PARTLY, REPRODUCED
 from unlearnlib.errors import UserError
+from unlearnlib.figures import verdicts
 
 SEEDS = range(5)
 SPREAD = dict(zip(SEEDS, (-0.01, 0.01, 0.0, -0.005, 0.005), strict=True))
@@ -406,7 +407,7 @@ def extents(figure) -> list[tuple[str, object]]:
 def test_the_figure_says_every_word_and_none_over_another(tmp_path, empty):
     write({} if empty else world(), tmp_path)
     rows = claims.judge(tmp_path)
-    figure = figures.verdicts(rows)
+    figure = verdicts.verdicts(rows)
     texts = extents(figure)
     words = [text for text, _ in texts]
     assert set(rows["criterion"]) | set(rows["statement"]) | set(rows["claim"]) <= set(words)
@@ -425,7 +426,7 @@ def test_the_figure_puts_each_interval_on_its_side_of_the_margin(tmp_path):
     put(tables, "03_tests", {"d": -5.0}, method=ALL, metric="curvature", unit="points")
     rows = judged(tables, tmp_path)
     chosen = rows[rows["criterion"].isin(["curvature: d in the paper's range, every method"]) | (rows["claim"] == "C1")]
-    lines = figures.verdicts(chosen).axes[0].lines
+    lines = verdicts.verdicts(chosen).axes[0].lines
     margin = next(line.get_xdata()[0] for line in lines if len(line.get_xdata()) == 2 and np.ptp(line.get_xdata()) == 0)
     ends = [line.get_xdata() for line in lines if line.get_linewidth() == 2.4]
     sides = [(bool(x[0] > margin), bool(x[1] > margin)) for x in ends]
@@ -434,9 +435,9 @@ def test_the_figure_puts_each_interval_on_its_side_of_the_margin(tmp_path):
 
 def test_the_figure_needs_rows():
     with pytest.raises(UserError, match="no column"):
-        figures.verdicts(pd.DataFrame({"claim": ["C1"]}))
+        verdicts.verdicts(pd.DataFrame({"claim": ["C1"]}))
     with pytest.raises(UserError, match="no criterion"):
-        figures.verdicts(claims.judge("nowhere").iloc[:0])
+        verdicts.verdicts(claims.judge("nowhere").iloc[:0])
 
 
 def test_the_readme_table_has_a_line_for_each_claim(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from unlearnlib.errors import UserError
-from unlearnlib.influence import ekfac, gradient_products
+from unlearnlib.influence import ekfac
+from unlearnlib.influence.scores import gradient_products
 from unlearnlib.models import resolve
 
 INSTALLED = importlib.util.find_spec("kronfluence") is not None

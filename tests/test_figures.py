@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from unlearnlib import figures, statistics
+from unlearnlib import statistics
 from unlearnlib.errors import UserError
+from unlearnlib.figures import inference, looks, training, unlearning
 
 matplotlib.use("Agg")
 
@@ -161,14 +162,14 @@ def comparisons(seeds=5) -> pd.DataFrame:
 
 
 DRAWN = {
-    "training_curve": lambda seeds: figures.training_curve(training_log(seeds)),
-    "before_after": lambda seeds: figures.before_after(references(seeds)),
-    "frontier": lambda seeds: figures.frontier(frontier(seeds)),
-    "layer_profile": lambda seeds: figures.layer_profile(by_layer(seeds)),
-    "collateral": lambda seeds: figures.collateral(at_equal_forgetting(seeds)),
-    "forest": lambda seeds: figures.forest(comparisons(seeds)),
-    "along_steps": lambda seeds: figures.along_steps(along(seeds), "perplexity", ["retain"]),
-    "gradient_norms": lambda seeds: figures.gradient_norms(norms(seeds)),
+    "training_curve": lambda seeds: training.training_curve(training_log(seeds)),
+    "before_after": lambda seeds: training.before_after(references(seeds)),
+    "frontier": lambda seeds: unlearning.frontier(frontier(seeds)),
+    "layer_profile": lambda seeds: unlearning.layer_profile(by_layer(seeds)),
+    "collateral": lambda seeds: unlearning.collateral(at_equal_forgetting(seeds)),
+    "forest": lambda seeds: inference.forest(comparisons(seeds)),
+    "along_steps": lambda seeds: unlearning.along_steps(along(seeds), "perplexity", ["retain"]),
+    "gradient_norms": lambda seeds: training.gradient_norms(norms(seeds)),
 }
 
 
@@ -190,12 +191,12 @@ def texts(figure) -> list[str]:
 def test_figures_draw_and_save_without_noise(name, tmp_path):
     figure = DRAWN[name](5)
     assert isinstance(figure, Figure) and figure.number not in matplotlib.pyplot.get_fignums()
-    path = figures.save(figure, tmp_path / "new", name)
+    path = looks.save(figure, tmp_path / "new", name)
     content = path.read_bytes()
     assert path.name == f"{name}.png" and len(content) < 80_000
     assert not any(chunk in content for chunk in (b"tEXt", b"iTXt", b"tIME", b"matplotlib"))
     if name == "frontier":
-        assert content == figures.save(DRAWN[name](5), tmp_path, name).read_bytes()
+        assert content == looks.save(DRAWN[name](5), tmp_path, name).read_bytes()
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -211,31 +212,31 @@ def test_one_seed_has_no_interval(name):
 
 
 def test_looks_are_fixed_and_apart():
-    assert figures.look("first epoch") is figures.look("first_epoch") is figures.LOOKS["first_epoch"]
-    assert figures.look("forget").label == "forget set"
-    assert figures.look("my method") == figures.look("my method") and figures.look("my_method").label == "my method"
+    assert looks.look("first epoch") is looks.look("first_epoch") is looks.LOOKS["first_epoch"]
+    assert looks.look("forget").label == "forget set"
+    assert looks.look("my method") == looks.look("my method") and looks.look("my_method").label == "my method"
     together = ["finetuned", "retrained", "first_epoch", "all_epochs", "live", "preconditioned", "random", "embedding"]
     together += ["h.10+h.11", "input_embedding", "output_embedding", "name_rows"]
-    drawn = {(figures.look(name).color, figures.look(name).marker) for name in together}
+    drawn = {(looks.look(name).color, looks.look(name).marker) for name in together}
     assert len(drawn) == len(together)
 
 
 def test_training_curve_is_the_mean_of_each_epoch():
     log = training_log()
-    axes = figures.training_curve(log).axes[0]
-    color = figures.look("finetuned").color
+    axes = training.training_curve(log).axes[0]
+    color = looks.look("finetuned").color
     thick = [line for line in axes.get_lines() if line.get_linewidth() == 2 and line.get_color() == color]
     expected = log[log["method"] == "finetuned"].groupby(["epoch", "seed"])["loss"].mean().groupby("epoch").mean()
     np.testing.assert_allclose(thick[0].get_ydata(), expected)
-    assert figures.training_curve(log.drop(columns="method").iloc[: 5 * 160]).axes
+    assert training.training_curve(log.drop(columns="method").iloc[: 5 * 160]).axes
     with pytest.raises(UserError, match="no column 'loss'"):
-        figures.training_curve(log.drop(columns="loss"))
+        training.training_curve(log.drop(columns="loss"))
 
 
 def test_before_after_shows_means_and_chance():
     table = references()
-    left, _ = figures.before_after(table).axes
-    shown = figures.look("finetuned")
+    left, _ = training.before_after(table).axes
+    shown = looks.look("finetuned")
     part = table[(table["method"] == "finetuned") & (table["metric"] == "answer_probability")]
     expected = part.groupby(["set", "seed"])["value"].mean().groupby("set").mean().reindex(SETS)
     np.testing.assert_allclose(markers(left, shown.color, shown.marker)[:, 1], expected)
@@ -243,13 +244,13 @@ def test_before_after_shows_means_and_chance():
     assert left.get_xticklabels()[0].get_text() == "forget set"
     assert "chance, 1/6" in texts(left.figure)
     with pytest.raises(UserError, match="'answer_probability'"):
-        figures.before_after(table.assign(metric="answer_probabilty"))
+        training.before_after(table.assign(metric="answer_probabilty"))
 
 
 def test_frontier_marks_equal_forgetting_target_and_references():
     table = frontier()
-    axes = figures.frontier(table).axes[0]
-    shown = figures.look("first_epoch")
+    axes = unlearning.frontier(table).axes[0]
+    shown = looks.look("first_epoch")
     at = table[(table["method"] == "first_epoch") & (table["step"] == 4)]
     expected = [at[at["set"] == name]["value"].mean() for name in ("forget", "retain")]
     ring = [line for line in axes.get_lines() if line.get_markersize() == 12]
@@ -259,9 +260,9 @@ def test_frontier_marks_equal_forgetting_target_and_references():
     known = references()
     never = known[(known["method"] == "finetuned") & (known["set"] == "never_seen")]
     target = never[never["metric"] == "answer_probability"]["value"].mean()
-    dashed = [line for line in axes.get_lines() if line.get_color() == figures.GREY and len(set(line.get_xdata())) == 1]
+    dashed = [line for line in axes.get_lines() if line.get_color() == looks.GREY and len(set(line.get_xdata())) == 1]
     assert any(line.get_xdata()[0] == pytest.approx(target) for line in dashed)
-    star = figures.look("retrained")
+    star = looks.look("retrained")
     retrained = known[(known["method"] == "retrained") & (known["metric"] == "answer_probability")]
     expected = [retrained[retrained["set"] == name]["value"].mean() for name in ("forget", "retain")]
     np.testing.assert_allclose(markers(axes, star.color, star.marker)[-1], expected)
@@ -278,44 +279,44 @@ def test_frontier_finds_the_first_crossing_itself():
             for name, value in (("forget", forget), ("retain", retain))
         ]
     )  # fmt: skip
-    axes = figures.frontier(table, target=0.3).axes[0]
+    axes = unlearning.frontier(table, target=0.3).axes[0]
     ring = next(line for line in axes.get_lines() if line.get_markersize() == 12)
     np.testing.assert_allclose(ring.get_xydata()[0], [0.3, 0.6])
     assert not [
-        line for line in figures.frontier(table, target=0.05).axes[0].get_lines() if line.get_markersize() == 12
+        line for line in unlearning.frontier(table, target=0.05).axes[0].get_lines() if line.get_markersize() == 12
     ]
-    by_layers = figures.frontier(table, by="layers", target=0.3)
+    by_layers = unlearning.frontier(table, by="layers", target=0.3)
     assert "whole model" in texts(by_layers)
 
 
 def test_layer_profile_says_what_is_unreachable():
     table = by_layer()
-    figure = figures.layer_profile(table)
+    figure = unlearning.layer_profile(table)
     left, right = figure.axes
     written = texts(figure)
     assert written.count("unreachable") == 1 and written.count("reached in 3 of 5 seeds") == 1
     names = [text.get_text() for text in left.get_yticklabels()]
     assert names[:2] == ["whole model", "embedding"] and names.index("block 1") + 11 == names.index("block 12")
-    shown, place = figures.look("embedding"), names.index("embedding")
+    shown, place = looks.look("embedding"), names.index("embedding")
     mine = table[table["layers"] == "embedding"]
     steps = mine.groupby("seed")["step_size"].first()
     np.testing.assert_allclose(markers(left, shown.color, shown.marker), [[np.exp(np.log(steps).mean()), place]])
     start = table[(table["method"] == "finetuned") & (table["set"] == "retain")]
     start = start[start["metric"] == "answer_probability"]["value"].mean()
     np.testing.assert_allclose(markers(right, shown.color, shown.marker), [[start - mine["value"].mean(), place]])
-    last = figures.look("ln_f")
+    last = looks.look("ln_f")
     open_marker = next(
         line for line in right.get_lines() if line.get_color() == last.color and line.get_marker() == "o"
     )
     assert open_marker.get_markerfacecolor() == "white"
     with pytest.raises(UserError, match="'finetuned'"):
-        figures.layer_profile(table[table["method"] != "finetuned"])
+        unlearning.layer_profile(table[table["method"] != "finetuned"])
 
 
 def test_collateral_shows_changes_and_ratios():
     table = at_equal_forgetting()
-    panels = figures.collateral(table).axes
-    shown = figures.look("all_epochs")
+    panels = unlearning.collateral(table).axes
+    shown = looks.look("all_epochs")
 
     def seeds(method, name, metric):
         rows = table[(table["method"] == method) & (table["set"] == name) & (table["metric"] == metric)]
@@ -328,32 +329,32 @@ def test_collateral_shows_changes_and_ratios():
     interval = statistics.bootstrap_interval(np.exp(ratio))
     assert interval.low < markers(panels[3], shown.color, shown.marker)[0, 0] < interval.high
     with pytest.raises(UserError, match="did you mean 'ratio'"):
-        figures.collateral(table, panels=[("general", "perplexity", "ratios")])
+        unlearning.collateral(table, panels=[("general", "perplexity", "ratios")])
     with pytest.raises(UserError, match="several step sizes"):
-        figures.collateral(pd.concat([table, table.assign(step_size=1.0)]))
+        unlearning.collateral(pd.concat([table, table.assign(step_size=1.0)]))
 
 
 def test_forest_prints_the_effects_of_the_table():
     table = comparisons()
-    figure = figures.forest(table)
+    figure = inference.forest(table)
     for _, row in table.iterrows():
         assert any(f"d = {row['d']:.2f}".replace("-", "−") in text for text in texts(figure))
     left, right = figure.axes
-    shown = figures.look("live")
+    shown = looks.look("live")
     expected = table[(table["method"] == "live")].set_index("unit")["difference"]
     assert markers(left, shown.color, shown.marker)[0, 0] == pytest.approx(expected["points"])
     assert markers(right, shown.color, shown.marker)[0, 0] == pytest.approx(expected["seeds"])
     assert "n = 50" in left.get_title(loc="left") and "n = 5)" in right.get_title(loc="left")
     with pytest.raises(UserError, match="one metric and set"):
-        figures.forest(pd.concat([table, table.assign(set="forget")]))
+        inference.forest(pd.concat([table, table.assign(set="forget")]))
 
 
 def test_steps_go_from_the_finetuned_model_past_the_line_of_equal_forgetting():
     table = along()
-    figure = figures.along_steps(table, "perplexity", ["retain"])
+    figure = unlearning.along_steps(table, "perplexity", ["retain"])
     (axes,) = figure.axes
     assert axes.get_yscale() == "log"
-    shown = figures.look("first_epoch")
+    shown = looks.look("first_epoch")
     drawn = markers(axes, shown.color, shown.marker)
     assert drawn[:, 0].tolist() == [0.0, 0.5, 1.0]
     start = table.query("method == 'finetuned'")["value"].mean()
@@ -364,13 +365,13 @@ def test_steps_go_from_the_finetuned_model_past_the_line_of_equal_forgetting():
 
 
 def test_gradient_norms_add_up_to_the_whole_model():
-    axes = figures.gradient_norms(norms()).axes[0]
+    axes = training.gradient_norms(norms()).axes[0]
     (whole,) = [line for line in axes.get_lines() if line.get_label() == "whole model"]
     assert whole.get_ydata()[0] == pytest.approx(5.0)  # 3 and 4 at a right angle
 
 
 def test_the_overview_counts_and_the_split_shows_every_attribute():
-    drawn = texts(figures.overview({"forget": 40, "retain": 120, "heldout": 20, "never_seen": 60, "general": 40}))
+    drawn = texts(training.overview({"forget": 40, "retain": 120, "heldout": 20, "never_seen": 60, "general": 40}))
     assert any("forget set (40)" in text for text in drawn) and any("general text (40)" in text for text in drawn)
-    ticks = [text.get_text() for text in figures.split_drawn(drawn_split()).axes[0].get_xticklabels()]
+    ticks = [text.get_text() for text in training.split_drawn(drawn_split()).axes[0].get_xticklabels()]
     assert sorted(ticks) == ["home", "pet", "work"]

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from unlearnlib import figures
 from unlearnlib.errors import UserError
+from unlearnlib.figures import calibration, looks
 
 matplotlib.use("Agg")
 
@@ -56,15 +56,15 @@ def distances(seeds=5) -> pd.DataFrame:
 
 ROWS = {"difference": "mean difference", "distance": "mean distance"}
 DRAWN = {
-    "stops": lambda seeds: figures.stops(along(seeds), PANELS, columns=2, logarithmic=["perplexity"]),
-    "regime_map": lambda seeds: figures.regime_map(regimes(seeds)),
-    "distance_by_size": lambda seeds: figures.distance_by_size(distances(seeds), ["forget", "remaining"], ROWS),
+    "stops": lambda seeds: calibration.stops(along(seeds), PANELS, columns=2, logarithmic=["perplexity"]),
+    "regime_map": lambda seeds: calibration.regime_map(regimes(seeds)),
+    "distance_by_size": lambda seeds: calibration.distance_by_size(distances(seeds), ["forget", "remaining"], ROWS),
 }
 
 
 def line(axes, name):
     """The line of one look that has markers."""
-    shown = figures.look(name)
+    shown = looks.look(name)
     (found,) = [
         line for line in axes.get_lines() if line.get_color() == shown.color and line.get_linestyle() != "None"
         and line.get_marker() == shown.marker
@@ -84,9 +84,9 @@ def texts(figure) -> list[str]:
 def test_figures_draw_and_save_the_same_bytes(name, tmp_path):
     figure = DRAWN[name](5)
     assert isinstance(figure, Figure) and figure.number not in matplotlib.pyplot.get_fignums()
-    content = figures.save(figure, tmp_path / "new", name).read_bytes()
+    content = looks.save(figure, tmp_path / "new", name).read_bytes()
     assert len(content) < 80_000
-    assert content == figures.save(DRAWN[name](5), tmp_path, name).read_bytes()
+    assert content == looks.save(DRAWN[name](5), tmp_path, name).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["stops", "distance_by_size"])
@@ -98,7 +98,7 @@ def test_one_seed_has_no_band(name):
 
 def test_stops_start_at_the_finetuned_model_and_stand_at_equal_distances():
     table = along()
-    left, right = figures.stops(table, PANELS, columns=2, logarithmic=["perplexity"]).axes
+    left, right = calibration.stops(table, PANELS, columns=2, logarithmic=["perplexity"]).axes
     means = (
         table.assign(step=table["step"].fillna(0)).query("metric == 'answered'").groupby(["method", "step"])["value"]
     )
@@ -114,13 +114,13 @@ def test_stops_start_at_the_finetuned_model_and_stand_at_equal_distances():
     logs = np.log(table.query("metric == 'perplexity' and method == 'live' and step == 2")["value"])
     assert line(right, "live").get_ydata()[-1] == pytest.approx(np.exp(logs.mean()))
     with pytest.raises(UserError, match="no metric 'leaks'"):
-        figures.stops(table, {"leaks": "leaks"})
+        calibration.stops(table, {"leaks": "leaks"})
     with pytest.raises(UserError, match="no column 'step'"):
-        figures.stops(table.drop(columns="step"), PANELS)
+        calibration.stops(table.drop(columns="step"), PANELS)
 
 
 def test_the_regime_map_counts_seeds():
-    figure = figures.regime_map(regimes())
+    figure = calibration.regime_map(regimes())
     (axes,) = figure.axes
     assert len(axes.patches) == 2 * len(STEPS)
     widths = [patch.get_width() for patch in axes.patches[:2]]
@@ -128,14 +128,14 @@ def test_the_regime_map_counts_seeds():
     assert [text.get_text() for text in axes.texts] == ["2", "3"] * len(STEPS)
     assert "forgotten" in texts(figure) and "collapsed" not in texts(figure)
     with pytest.raises(UserError, match="did you mean 'known'"):
-        figures.regime_map(regimes().replace({"known": "knwon"}))
+        calibration.regime_map(regimes().replace({"known": "knwon"}))
     with pytest.raises(UserError, match="two rows"):
-        figures.regime_map(pd.concat([regimes(), regimes()]))
+        calibration.regime_map(pd.concat([regimes(), regimes()]))
 
 
 def test_distances_stand_by_size_and_end_where_nothing_remains():
     table = distances()
-    axes = figures.distance_by_size(table, ["forget", "remaining"], ROWS).axes
+    axes = calibration.distance_by_size(table, ["forget", "remaining"], ROWS).axes
     assert len(axes) == 4 and [one.get_title(loc="left") for one in axes[:2]] == ["forget set", "points that stay"]
     assert line(axes[0], "embedding").get_xdata().tolist() == [0, 1, 2]
     assert line(axes[1], "embedding").get_xdata().tolist() == [0, 1]
@@ -144,4 +144,4 @@ def test_distances_stand_by_size_and_end_where_nothing_remains():
     assert line(axes[0], "first epoch").get_xdata().tolist() == [2]
     assert [text.get_text() for text in axes[2].get_xticklabels()] == ["1", "5", "40"]
     with pytest.raises(UserError, match="no set 'retain'"):
-        figures.distance_by_size(table, ["retain"], ROWS)
+        calibration.distance_by_size(table, ["retain"], ROWS)

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from unlearnlib import figures
 from unlearnlib.errors import UserError
+from unlearnlib.figures import influence, unlearning
 
 matplotlib.use("Agg")
 
@@ -30,7 +30,7 @@ def drawn(axes) -> dict[float, float]:
 
 
 def test_agreement_has_a_panel_for_every_truth_and_the_baseline_in_each():
-    figure = figures.agreement(agreed())
+    figure = influence.agreement(agreed())
     assert isinstance(figure, Figure) and len(figure.axes) == 2
     for axes, truth in zip(figure.axes, agreed()["truth"].unique(), strict=True):
         assert axes.get_title(loc="left") == truth
@@ -42,12 +42,12 @@ def test_agreement_has_a_panel_for_every_truth_and_the_baseline_in_each():
 
 def test_a_score_without_this_truth_leaves_its_row_empty():
     table = agreed().query("not (score == 'TracIn' and truth == 'random halves')")
-    first, second = figures.agreement(table).axes
+    first, second = influence.agreement(table).axes
     assert (len(drawn(first)), len(drawn(second))) == (2, 3)
 
 
 def test_cost_is_on_a_logarithmic_axis_and_every_score_is_named():
-    figure = figures.agreement_cost(agreed(["random halves"]))
+    figure = influence.agreement_cost(agreed(["random halves"]))
     (axes,), (legend,) = figure.axes, figure.legends
     assert axes.get_xscale() == "log"
     assert {text.get_text() for text in legend.get_texts()} == set(SCORES)
@@ -64,7 +64,7 @@ def test_along_metrics_draws_the_geometric_mean_of_what_spans_orders_of_magnitud
         rows += [(seed, "first epoch", 1.0, "forget", "answer_probability", 0.2)]
     table = pd.DataFrame(rows, columns=["seed", "method", "step", "set", "metric", "value"])
     panels = [("forget", "self_influence"), ("forget", "answer_probability")]
-    figure = figures.along_metrics(table, panels, columns=3)
+    figure = unlearning.along_metrics(table, panels, columns=3)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 2 and shown[0].get_yscale() == "log" and shown[1].get_yscale() == "linear"
     (line,) = [line for line in shown[0].get_lines() if line.get_marker() == "o"]
@@ -74,6 +74,6 @@ def test_along_metrics_draws_the_geometric_mean_of_what_spans_orders_of_magnitud
 
 def test_missing_columns_are_one_clear_error():
     with pytest.raises(UserError, match="estimate"):
-        figures.agreement(agreed().drop(columns="estimate"))
+        influence.agreement(agreed().drop(columns="estimate"))
     with pytest.raises(UserError, match="seconds"):
-        figures.agreement_cost(agreed(["random halves"]).drop(columns="seconds"))
+        influence.agreement_cost(agreed(["random halves"]).drop(columns="seconds"))

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unlearnlib import figures
 from unlearnlib.errors import UserError
+from unlearnlib.figures import reference
 
 matplotlib.use("Agg")
 VALUES = {"first epoch": 2.0, "embedding": 0.5, "retrained again": 0.1}
@@ -21,7 +21,7 @@ def table(seeds=(0, 1, 2), metrics=("kl", "auc")) -> pd.DataFrame:
 
 
 def test_every_method_has_a_row_and_the_ceiling_is_a_line():
-    figure = figures.by_method(table(), {"kl": "KL", "auc": "AUC"}, logarithmic=["kl"], ideal={"auc": 0.5})
+    figure = reference.by_method(table(), {"kl": "KL", "auc": "AUC"}, logarithmic=["kl"], ideal={"auc": 0.5})
     first, second = figure.axes
     assert [label.get_text() for label in first.get_yticklabels()] == ["first epoch", "embedding"]
     assert first.get_xscale() == "log" and second.get_xscale() == "linear"
@@ -34,14 +34,14 @@ def test_every_method_has_a_row_and_the_ceiling_is_a_line():
 
 
 def test_one_seed_has_no_interval_and_a_missing_metric_is_named():
-    figures.by_method(table(seeds=(3,)), {"kl": "KL"})
+    reference.by_method(table(seeds=(3,)), {"kl": "KL"})
     with pytest.raises(UserError, match="no metric 'rmse'"):
-        figures.by_method(table(), {"rmse": "RMSE"})
+        reference.by_method(table(), {"rmse": "RMSE"})
 
 
 def test_savings_are_drawn_in_percent_with_their_mean():
     rows = pd.DataFrame({"seed": 0, "scenario": ["early"] * 4 + ["late"] * 4, "saved": [0.0] * 3 + [0.04] + [0.5] * 4})
-    early, late = figures.replay_savings(rows).axes
+    early, late = reference.replay_savings(rows).axes
     assert [text.get_text() for text in early.texts] == ["mean 1%"] and late.texts[0].get_text() == "mean 50%"
     assert max(early.get_lines()[0].get_ydata()) == pytest.approx(4)
 
@@ -55,7 +55,7 @@ def test_confidences_beyond_the_limit_stand_at_its_edge():
         ],
         columns=["method", "example", "model", "value"],
     )
-    figure = figures.confidence_distributions(rows, ["a"], ["first epoch"], limit=25.0)
+    figure = reference.confidence_distributions(rows, ["a"], ["first epoch"], limit=25.0)
     low, high = figure.axes[0].get_xlim()
     assert -30 < low < -20 and high < 10
     shares = [patch.get_height() for patch in figure.axes[0].patches]

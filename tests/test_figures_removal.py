@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from unlearnlib import figures
 from unlearnlib.errors import UserError
+from unlearnlib.figures import looks, removal
 
 matplotlib.use("Agg")
 
@@ -60,15 +60,15 @@ def lengths(seeds=5) -> pd.DataFrame:
 
 
 DRAWN = {
-    "picks": lambda seeds: figures.picks(picked(seeds), {"Dave Harlow": [50.0, 60.0]}),
-    "landscape": lambda seeds: figures.landscape(lines(seeds)),
-    "step_lengths": lambda seeds: figures.step_lengths(lengths(seeds)),
+    "picks": lambda seeds: removal.picks(picked(seeds), {"Dave Harlow": [50.0, 60.0]}),
+    "landscape": lambda seeds: removal.landscape(lines(seeds)),
+    "step_lengths": lambda seeds: removal.step_lengths(lengths(seeds)),
 }
 
 
 def curve(axes, name: str) -> np.ndarray:
     """The points [n, 2] of the curve drawn in the look of a name."""
-    shown = figures.look(name)
+    shown = looks.look(name)
     same = matplotlib.colors.same_color
     found = [
         line for line in axes.get_lines() if line.get_marker() == shown.marker and same(line.get_color(), shown.color)
@@ -85,7 +85,7 @@ def texts(figure) -> list[str]:
 def test_the_figure_is_drawn_and_saved(name, tmp_path):
     figure = DRAWN[name](5)
     assert isinstance(figure, Figure) and figure.number not in matplotlib.pyplot.get_fignums()
-    content = figures.save(figure, tmp_path, name).read_bytes()
+    content = looks.save(figure, tmp_path, name).read_bytes()
     assert len(content) < 80_000
     assert any("5 seeds" in text for text in texts(figure))
 
@@ -110,7 +110,7 @@ def test_picks_shows_each_groups_share_and_the_thresholds():
     assert {50.0} in upright and {60.0} in upright
     assert not [line for line in right.get_lines() if len({float(x) for x in line.get_xdata()}) == 1]
     with pytest.raises(UserError, match="no column 'share'"):
-        figures.picks(table.drop(columns="share"))
+        removal.picks(table.drop(columns="share"))
 
 
 def test_landscape_draws_every_line_from_its_start_and_the_retrained_level():
@@ -129,7 +129,7 @@ def test_landscape_draws_every_line_from_its_start_and_the_retrained_level():
             assert any(value == pytest.approx(level, rel=0.05) for value in flat)
             assert axes.get_yscale() == "log"
     with pytest.raises(UserError, match="no line of the set 'general'"):
-        figures.landscape(table, ["general"])
+        removal.landscape(table, ["general"])
 
 
 def test_step_lengths_shows_the_mean_every_seed_and_the_levels():
@@ -144,4 +144,4 @@ def test_step_lengths_shows_the_mean_every_seed_and_the_levels():
         of = table[(table["what"] == what) & table["longest_step"].isna()]
         np.testing.assert_allclose(levels, of.groupby("method", sort=False)["value"].mean())
     with pytest.raises(UserError, match="no column 'longest_step'"):
-        figures.step_lengths(table.drop(columns="longest_step"))
+        removal.step_lengths(table.drop(columns="longest_step"))

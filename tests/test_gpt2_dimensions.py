@@ -9,7 +9,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
 from unlearnlib import batches, gradients, models, profiles, training
 from unlearnlib.models import WPE, WTE
-from unlearnlib.unlearning import Task, applied, recorded_ascent
+from unlearnlib.unlearning.recorded import recorded_ascent
+from unlearnlib.unlearning.task import Task, applied
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,9 @@ import torch
 from scipy.stats import spearmanr
 from torch.func import functional_call
 
-from unlearnlib import batches, influence
+from unlearnlib import batches
 from unlearnlib.errors import UserError
+from unlearnlib.influence import curvature, ground_truth, inverse, scores
 from unlearnlib.models import resolve
 from unlearnlib.subsets import random_halves
 
@@ -65,13 +66,13 @@ def test_products_are_those_of_a_naive_loop(model, texts, layers, monkeypatch):
     points, queries = texts[:3], texts[3:]
     slopes = [naive(model, text, selections) for text in texts]
     expected = np.array([[dot(slopes[i], slopes[3 + q]) for q in range(2)] for i in range(3)])
-    np.testing.assert_allclose(influence.gradient_products(model, points, queries, selections), expected, rtol=1e-9)
-    own = influence.self_influence(model, points, selections)
+    np.testing.assert_allclose(scores.gradient_products(model, points, queries, selections), expected, rtol=1e-9)
+    own = scores.self_influence(model, points, selections)
     np.testing.assert_allclose(own, [dot(slope, slope) for slope in slopes[:3]], rtol=1e-9)
-    pairs = influence.paired_products(model, points, [texts[3], texts[4], texts[3]], selections)
+    pairs = scores.paired_products(model, points, [texts[3], texts[4], texts[3]], selections)
     np.testing.assert_allclose(pairs, expected[[0, 1, 2], [0, 1, 0]], rtol=1e-9)
     vector = random_vector(model, selections)
-    found = influence.products_with(model, points, [vector, slopes[4]], selections)
+    found = scores.products_with(model, points, [vector, slopes[4]], selections)
     np.testing.assert_allclose(found, [[dot(s, vector), dot(s, slopes[4])] for s in slopes[:3]], rtol=1e-9)
 
 
@@ -79,14 +80,14 @@ def test_the_halves_of_the_tied_embedding_add_up(model, texts):
     def vectors(layers):
         selections = resolve(model, layers)
         basis = random_vector(model, selections)
-        return influence.products_with(model, texts, [basis], selections)
+        return scores.products_with(model, texts, [basis], selections)
 
     np.testing.assert_allclose(vectors("input_embedding") + vectors("output_embedding"), vectors("embedding"))
 
 
 def test_a_gradient_step_on_the_point_lowers_the_query_as_the_score_says(model, texts):
     selections = resolve(model, "all")
-    score = float(influence.gradient_products(model, texts[:1], texts[1:2], selections)[0, 0])
+    score = float(scores.gradient_products(model, texts[:1], texts[1:2], selections)[0, 0])
     step, moved, slopes = 1e-6, copy.deepcopy(model), naive(model, texts[0], selections)
     with torch.no_grad():
         for name, slope in slopes.items():
@@ -98,34 +99,34 @@ def test_a_gradient_step_on_the_point_lowers_the_query_as_the_score_says(model, 
 def test_preconditioned_products(model, texts):
     selections = resolve(model, "h.0")
     factor = {name: value.abs() + 0.1 for name, value in random_vector(model, selections).items()}
-    found = influence.gradient_products(model, texts[:2], texts[2:], selections, factor)
+    found = scores.gradient_products(model, texts[:2], texts[2:], selections, factor)
     slopes = [naive(model, text, selections) for text in texts]
     scaled = [{name: value * factor[name] for name, value in slope.items()} for slope in slopes[:2]]
     np.testing.assert_allclose(found, [[dot(s, q) for q in slopes[2:]] for s in scaled], rtol=1e-9)
     with pytest.raises(UserError, match=r"no preconditioner for transformer\.h\.0"):
-        influence.gradient_products(model, texts[:2], texts[2:], selections, {})
+        scores.gradient_products(model, texts[:2], texts[2:], selections, {})
 
 
 def test_tracin_weighs_checkpoints_by_their_learning_rate(model, make_model, texts):
     other = make_model(seed=9, blocks=2, width=16, vocabulary=29).double()
     selections = resolve(model, "embedding")
-    one, two = (influence.gradient_products(m, texts[:2], texts[2:], selections) for m in (model, other))
-    found = influence.tracin([(model, 0.1), (other, 0.3)], texts[:2], texts[2:], selections)
+    one, two = (scores.gradient_products(m, texts[:2], texts[2:], selections) for m in (model, other))
+    found = scores.tracin([(model, 0.1), (other, 0.3)], texts[:2], texts[2:], selections)
     np.testing.assert_allclose(found, 0.1 * one + 0.3 * two)
     with pytest.raises(UserError, match="at least one checkpoint"):
-        influence.tracin([], texts[:2], texts[2:], selections)
+        scores.tracin([], texts[:2], texts[2:], selections)
 
 
 def test_cosine_of_a_text_with_itself_is_one(model, texts):
     selections = resolve(model, "all")
-    own = influence.self_influence(model, texts, selections)
-    cosine = influence.cosine_scores(influence.gradient_products(model, texts, texts, selections), own, own)
+    own = scores.self_influence(model, texts, selections)
+    cosine = scores.cosine_scores(scores.gradient_products(model, texts, texts, selections), own, own)
     np.testing.assert_allclose(cosine.diagonal(), 1.0, rtol=1e-9)
     assert cosine.abs().max() <= 1 + 1e-9
 
 
 def test_activations_times_gradients_are_the_slope_of_enlarging_a_layer(model, texts):
-    found = influence.activation_gradient_products(model, texts, batch_size=2)
+    found = scores.activation_gradient_products(model, texts, batch_size=2)
     assert list(found) == ["embedding", "h.0", "h.1", "ln_f"]
     step = 1e-6
     for name, module in (("embedding", model.transformer.drop), ("h.1", model.transformer.h[1])):
@@ -144,7 +145,7 @@ def test_activations_times_gradients_are_the_slope_of_enlarging_a_layer(model, t
 def dense(product, like):
     """The matrix that `product` multiplies with, column by column."""
     size = sum(value.numel() for value in like.values())
-    flat, unflat = influence.inverse.flat, influence.inverse.unflat
+    flat, unflat = inverse.flat, inverse.unflat
     return np.stack([flat(product(unflat(column, like))) for column in np.eye(size)], axis=1)
 
 
@@ -152,7 +153,7 @@ def dense(product, like):
 def test_hessian_product_is_the_change_of_the_gradient(model, texts, layers):
     selections = resolve(model, layers, name_rows=(2, 5))
     vector = random_vector(model, selections)
-    found = influence.hessian_product(model, texts, selections, vector, batch_size=2)
+    found = curvature.hessian_product(model, texts, selections, vector, batch_size=2)
     step, slopes = 1e-6, []
     for sign in (1, -1):
         moved = copy.deepcopy(model)
@@ -185,19 +186,19 @@ def test_gauss_newton_product_is_the_explicit_one(model, texts, layers):
         chance = logits(*values).softmax(-1).detach()
         bend = torch.diag_embed(chance) - chance[:, :, None] * chance[:, None, :]
         expected += torch.einsum("tvp,tvw,twq,q->p", jacobian, bend, jacobian, flat) / predicted / len(short)
-    found = influence.gauss_newton_product(model, short, selections, vector, batch_size=2)
+    found = curvature.gauss_newton_product(model, short, selections, vector, batch_size=2)
     np.testing.assert_allclose(torch.cat([found[name].flatten() for name in names]), expected, rtol=1e-8, atol=1e-12)
 
 
 def test_the_gauss_newton_matrix_is_symmetric_and_positive_semidefinite(model, texts):
     selections = resolve(model, "ln_f")
     like = random_vector(model, selections)
-    matrix = dense(lambda vector: influence.gauss_newton_product(model, texts, selections, vector), like)
+    matrix = dense(lambda vector: curvature.gauss_newton_product(model, texts, selections, vector), like)
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
     values = np.linalg.eigvalsh(matrix)
     assert values.min() > -1e-12
-    found = influence.largest_eigenvalue(
-        lambda vector: influence.gauss_newton_product(model, texts, selections, vector), like, iterations=30
+    found = curvature.largest_eigenvalue(
+        lambda vector: curvature.gauss_newton_product(model, texts, selections, vector), like, iterations=30
     )
     assert found == pytest.approx(values.max(), rel=0.05)
 
@@ -206,7 +207,7 @@ def test_what_curvature_refuses(model, make_model, texts):
     fused = make_model(blocks=1, width=16, vocabulary=29)
     selections = resolve(model, "ln_f")
     vector = random_vector(model, selections)
-    for product in (influence.hessian_product, influence.gauss_newton_product):
+    for product in (curvature.hessian_product, curvature.gauss_newton_product):
         with pytest.raises(UserError, match="curvature needs eager attention"):
             product(fused, texts, resolve(fused, "ln_f"), vector)
         with pytest.raises(UserError, match="one half of the tied embedding"):
@@ -235,44 +236,42 @@ def system():
     }
 
     def product(vector):
-        return influence.inverse.unflat(matrix.numpy() @ influence.inverse.flat(vector), target)
+        return inverse.unflat(matrix.numpy() @ inverse.flat(vector), target)
 
-    return product, target, matrix.numpy(), influence.inverse.flat(target)
+    return product, target, matrix.numpy(), inverse.flat(target)
 
 
 def test_conjugate_gradients_solve_the_damped_system(system):
     product, target, matrix, flat = system
-    found = influence.conjugate_gradients(product, target, damping=0.1, tolerance=1e-10, iterations=50)
-    np.testing.assert_allclose(influence.inverse.flat(found.value), np.linalg.solve(matrix + 0.1 * np.eye(12), flat))
+    found = inverse.conjugate_gradients(product, target, damping=0.1, tolerance=1e-10, iterations=50)
+    np.testing.assert_allclose(inverse.flat(found.value), np.linalg.solve(matrix + 0.1 * np.eye(12), flat))
     assert found.residual < 1e-9 and 1 < found.products <= 14
 
 
 def test_lissa_comes_to_the_same(system):
     product, target, matrix, flat = system
     scale = 1.1 * (np.linalg.eigvalsh(matrix).max() + 0.5)
-    found = influence.lissa(lambda _step, v: product(v), product, target, 0.5, scale, depth=300)
-    np.testing.assert_allclose(
-        influence.inverse.flat(found.value), np.linalg.solve(matrix + 0.5 * np.eye(12), flat), rtol=1e-6
-    )
+    found = inverse.lissa(lambda _step, v: product(v), product, target, 0.5, scale, depth=300)
+    np.testing.assert_allclose(inverse.flat(found.value), np.linalg.solve(matrix + 0.5 * np.eye(12), flat), rtol=1e-6)
     with pytest.raises(UserError, match="LiSSA diverged"):
-        influence.lissa(lambda _step, v: product(v), product, target, 0.5, scale / 4, depth=300)
+        inverse.lissa(lambda _step, v: product(v), product, target, 0.5, scale / 4, depth=300)
 
 
 def test_a_large_residual_is_reported(system):
     product, target, _, _ = system
     with pytest.warns(RuntimeWarning, match=r"relative residual .* after .* products: raise iterations or damping"):
-        assert influence.conjugate_gradients(product, target, 1e-6, 1e-8, iterations=2).residual > 1e-6
+        assert inverse.conjugate_gradients(product, target, 1e-6, 1e-8, iterations=2).residual > 1e-6
     with pytest.warns(RuntimeWarning, match="raise depth or damping"):
-        assert influence.lissa(lambda _s, v: product(v), product, target, 0.01, 10.0, depth=3).residual > 0.5
+        assert inverse.lissa(lambda _s, v: product(v), product, target, 0.01, 10.0, depth=3).residual > 0.5
 
 
 @pytest.mark.parametrize("damping", [0.0, -1.0, float("nan")])
 def test_no_damping_is_one_clear_error(system, damping):
     product, target, _, _ = system
     for solve in (
-        lambda: influence.conjugate_gradients(product, target, damping),
-        lambda: influence.lissa(lambda _s, v: product(v), product, target, damping, 10.0),
-        lambda: influence.inverse_fisher_scores(*[torch.eye(2)] * 4, damping),
+        lambda: inverse.conjugate_gradients(product, target, damping),
+        lambda: inverse.lissa(lambda _s, v: product(v), product, target, damping, 10.0),
+        lambda: inverse.inverse_fisher_scores(*[torch.eye(2)] * 4, damping),
     ):
         with pytest.raises(UserError, match="give one above zero; the curvature alone is singular"):
             solve()
@@ -283,9 +282,7 @@ def test_inverse_fisher_scores_are_those_of_the_dense_matrix():
     train, points, queries = (torch.randn(n, 9, generator=generator, dtype=torch.float64) for n in (6, 3, 4))
     dense_fisher = train.T @ train / 6 + 0.2 * torch.eye(9, dtype=torch.float64)
     expected = points @ torch.linalg.solve(dense_fisher, queries.T)
-    found = influence.inverse_fisher_scores(
-        train @ train.T, train @ points.T, train @ queries.T, points @ queries.T, 0.2
-    )
+    found = inverse.inverse_fisher_scores(train @ train.T, train @ points.T, train @ queries.T, points @ queries.T, 0.2)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
@@ -304,18 +301,20 @@ def additive(models=40, points=8, queries=3, noise=0.0):
 
 def test_the_lds_of_the_true_effects_is_one():
     effects, kept, losses = additive()
-    assert influence.linear_datamodeling_score(effects, kept, losses).estimate == pytest.approx(1.0)
-    assert influence.linear_datamodeling_score(-effects, kept, losses).estimate == pytest.approx(-1.0)
-    assert influence.linear_datamodeling_score(effects * 0, kept, losses).estimate == 0.0
+    assert ground_truth.linear_datamodeling_score(effects, kept, losses).estimate == pytest.approx(1.0)
+    assert ground_truth.linear_datamodeling_score(-effects, kept, losses).estimate == pytest.approx(-1.0)
+    assert ground_truth.linear_datamodeling_score(effects * 0, kept, losses).estimate == 0.0
 
 
 def test_the_lds_is_the_mean_of_spearman_correlations():
     effects, kept, losses = additive(noise=3.0)
-    found = influence.linear_datamodeling_score(effects, kept, losses)
+    found = ground_truth.linear_datamodeling_score(effects, kept, losses)
     each = [spearmanr(kept @ effects[:, q], -losses[:, q]).statistic for q in range(3)]
     assert found.estimate == pytest.approx(np.mean(each))
     assert found.low < found.estimate < found.high
-    unrelated = influence.linear_datamodeling_score(np.random.default_rng(8).normal(size=effects.shape), kept, losses)
+    unrelated = ground_truth.linear_datamodeling_score(
+        np.random.default_rng(8).normal(size=effects.shape), kept, losses
+    )
     assert unrelated.low < 0.3
 
 
@@ -333,26 +332,26 @@ def test_random_halves_leave_every_point_out_of_half_of_the_models():
 def test_left_out_correlation():
     generator = np.random.default_rng(2)
     rises = generator.normal(size=(10, 6))
-    assert influence.left_out_correlation(rises**3, rises).estimate == pytest.approx(1.0)
-    noisy = influence.left_out_correlation(rises + generator.normal(size=rises.shape), rises)
+    assert ground_truth.left_out_correlation(rises**3, rises).estimate == pytest.approx(1.0)
+    noisy = ground_truth.left_out_correlation(rises + generator.normal(size=rises.shape), rises)
     assert 0.3 < noisy.estimate < 0.95 and noisy.low < noisy.estimate < noisy.high
     with pytest.raises(UserError, match="shapes do not fit"):
-        influence.left_out_correlation(rises[:3], rises)
+        ground_truth.left_out_correlation(rises[:3], rises)
     with pytest.raises(UserError, match="NaN"):
-        influence.left_out_correlation(rises * np.nan, rises)
+        ground_truth.left_out_correlation(rises * np.nan, rises)
 
 
 def test_empty_sets_and_nan_are_one_clear_error(model, texts):
     selections = resolve(model, "h.0")
     with pytest.raises(UserError, match="give at least one point and one query"):
-        influence.gradient_products(model, texts, [], selections)
+        scores.gradient_products(model, texts, [], selections)
     with pytest.raises(UserError, match="give at least one point and one query"):
-        influence.activation_gradient_products(model, [])
+        scores.activation_gradient_products(model, [])
     broken = copy.deepcopy(model)
     with torch.no_grad():
         broken.get_parameter("transformer.h.1.mlp.c_fc.weight").fill_(float("nan"))
     with pytest.raises(UserError, match=r"gradient of transformer\.h\.0\..* holds NaN"):
-        influence.gradient_products(broken, texts, texts, selections)
+        scores.gradient_products(broken, texts, texts, selections)
     with pytest.raises(UserError, match=r"no layer .h\.7."):
         resolve(model, "h.7")
 
@@ -369,7 +368,7 @@ def test_the_loss_of_an_answer_is_that_of_its_tokens_alone(model, texts):
         slopes.append(dict(zip(names, found, strict=True)))
     points = [naive(model, text, selections) for text in texts[2:]]
     expected = [[dot(point, slope) for slope in slopes] for point in points]
-    found = influence.gradient_products(model, texts[2:], texts[:2], selections, spans=spans)
+    found = scores.gradient_products(model, texts[2:], texts[:2], selections, spans=spans)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    own = influence.self_influence(model, texts[:2], selections, spans)
+    own = scores.self_influence(model, texts[:2], selections, spans)
     np.testing.assert_allclose(own, [dot(slope, slope) for slope in slopes], rtol=1e-9)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from unlearnlib.errors import UserError
-from unlearnlib.metrics import epsilon_lower_bound, forgetting_epsilon, forgetting_score, klom
+from unlearnlib.metrics.distributions import epsilon_lower_bound, forgetting_epsilon, forgetting_score, klom
 
 DELTA = 1e-5
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unlearnlib.errors import UserError
-from unlearnlib.metrics import (
+from unlearnlib.metrics.similarity import (
     choice_probability,
     exact_memorization,
     extraction_strength,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unlearnlib.errors import UserError
-from unlearnlib.metrics import (
+from unlearnlib.metrics.truth_ratio import (
     forget_quality,
     model_utility,
     pointwise_agreement,

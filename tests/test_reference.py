@@ -8,9 +8,10 @@ import pytest
 import torch
 from scipy import stats
 
-from unlearnlib import attacks, batches, closeness, distributions, jobs, metrics, profiles, replay
+from unlearnlib import attacks, batches, closeness, distributions, jobs, profiles, replay
 from unlearnlib.errors import UserError
 from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.metrics import membership
 
 
 @pytest.fixture(scope="module")
@@ -193,11 +194,11 @@ def test_lira_on_shadow_models_sees_a_planted_membership():
     pairs = list(attacks.attacked_shadows(known, members))
     inside = np.concatenate([score[member] for score, member in pairs])
     outside = np.concatenate([score[~member] for score, member in pairs])
-    assert metrics.auc(inside, outside) > 0.95
+    assert membership.auc(inside, outside) > 0.95
     nothing = list(attacks.attacked_shadows(rng.normal(size=(40, 12)), members))
     inside = np.concatenate([score[member] for score, member in nothing])
     outside = np.concatenate([score[~member] for score, member in nothing])
-    assert 0.35 < metrics.auc(inside, outside) < 0.65
+    assert 0.35 < membership.auc(inside, outside) < 0.65
 
 
 def test_lira_of_the_experiment_tells_the_original_from_the_retrained(experiment, rows):

@@ -10,7 +10,7 @@ from unlearnlib.data import Record, Split
 from unlearnlib.errors import UserError
 from unlearnlib.models import resolve
 from unlearnlib.removal import Modality, Removals, iterative_walk, landscape, picked
-from unlearnlib.unlearning import applied
+from unlearnlib.unlearning.task import applied
 
 TEXTS = {
     "dave-1": "Dave Harlow keeps a guinea pig.",

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from unlearnlib import figures, paths, summary
+from unlearnlib import paths, summary
 from unlearnlib.errors import UserError
+from unlearnlib.figures import looks, unlearning
 
 
 def test_the_readme_equals_the_committed_tables():
@@ -63,8 +64,8 @@ def test_the_readme_figure_is_drawn_from_the_committed_tables(tmp_path):
         pytest.fail("results/ holds no tables: run ./run_all.sh --publish")
     assert "figures/05_frontier.png" in (paths.ROOT / "README.md").read_text()
     models = pd.read_csv(results / "05_layers.csv").query("method in ['finetuned', 'retrained']")
-    figure = figures.frontier(pd.concat([pd.read_csv(results / "05_frontier.csv"), models]), by="layers")
-    drawn = Image.open(figures.save(figure, tmp_path, "again")).convert("L")
+    figure = unlearning.frontier(pd.concat([pd.read_csv(results / "05_frontier.csv"), models]), by="layers")
+    drawn = Image.open(looks.save(figure, tmp_path, "again")).convert("L")
     committed = Image.open(paths.ROOT / "figures" / "05_frontier.png").convert("L")
     assert drawn.size == committed.size
     # The tables are rounded to six digits, so that a line may differ by a shade at its edge.

@@ -7,7 +7,8 @@ import torch
 from unlearnlib import batches, calibration, gradients, training
 from unlearnlib.errors import UserError
 from unlearnlib.models import WTE
-from unlearnlib.unlearning import METHODS, Task, applied, apply
+from unlearnlib.unlearning.methods import METHODS
+from unlearnlib.unlearning.task import Task, applied, apply
 
 FORGET = ["text-0", "text-2", "text-6"]
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from unlearnlib import data, jobs, metrics
+from unlearnlib import data, jobs
 from unlearnlib.distributions import CONFIDENCES
 from unlearnlib.experiment import Experiment
+from unlearnlib.metrics import membership
 from unlearnlib.metrics.membership import Interval
 
 # The attack's name, and the metric that is its score; the reference attack subtracts the base model's loss from LOSS.
@@ -46,7 +47,7 @@ def attack_scores(rows: pd.DataFrame) -> pd.DataFrame:
     wide = rows.pivot_table(index=keys, columns="metric", values="value", sort=False).reset_index()
     base = wide[wide["method"] == "base"].set_index(["seed", "set", "example"])["text_nll"]
     before = base.reindex(pd.MultiIndex.from_frame(wide[["seed", "set", "example"]])).to_numpy()
-    wide["reference"] = metrics.reference(wide["text_nll"], before)
+    wide["reference"] = membership.reference(wide["text_nll"], before)
     return wide[keys].assign(**{attack: wide[metric] for attack, metric in ATTACKS.items()}, min_k_40=wide["min_k_40"])
 
 
@@ -65,14 +66,14 @@ def attack(experiment: Experiment, rows: pd.DataFrame) -> pd.DataFrame:
         forget, heldout = known["forget"], known["heldout"]
         for name in ATTACKS:
             one, other = forget[name].to_numpy(), heldout[name].to_numpy()
-            interval = metrics.auc_interval(one, other, np.random.default_rng(0), resamples=500)
-            tpr = metrics.tpr_at_fpr(one, other, FALSE_POSITIVES)
-            found.append((method, layers, name, metrics.auc(one, other), *interval, tpr))
-        accuracy = metrics.simple_mia(forget["LOSS"], heldout["LOSS"])
+            interval = membership.auc_interval(one, other, np.random.default_rng(0), resamples=500)
+            tpr = membership.tpr_at_fpr(one, other, FALSE_POSITIVES)
+            found.append((method, layers, name, membership.auc(one, other), *interval, tpr))
+        accuracy = membership.simple_mia(forget["LOSS"], heldout["LOSS"])
         found.append((method, layers, "starting kit", accuracy, np.nan, np.nan, np.nan))
-        leaked[method, layers] = metrics.auc(forget["min_k_40"], heldout["min_k_40"])
+        leaked[method, layers] = membership.auc(forget["min_k_40"], heldout["min_k_40"])
     for key, value in leaked.items():
-        found.append((*key, "privleak", metrics.privleak(value, leaked["retrained", ""]), np.nan, np.nan, np.nan))
+        found.append((*key, "privleak", membership.privleak(value, leaked["retrained", ""]), np.nan, np.nan, np.nan))
     table = pd.DataFrame(found, columns=["method", "layers", "attack", "auc", "low", "high", "tpr"])
     return table.assign(seed=experiment.seed, **{name: len(ids) for name, ids in chosen.items()})
 
@@ -106,7 +107,7 @@ def blind(experiment: Experiment, folds: int = 5) -> tuple[float, Interval]:
         method="decision_function",
     )
     one, other = score[~heldout], score[heldout]
-    return metrics.auc(one, other), metrics.auc_interval(one, other, np.random.default_rng(0), resamples=500)
+    return membership.auc(one, other), membership.auc_interval(one, other, np.random.default_rng(0), resamples=500)
 
 
 # LiRA for points, with the models trained on random halves as shadows
@@ -130,7 +131,7 @@ def attacked_shadows(known: np.ndarray, members: np.ndarray) -> Iterator[tuple[n
     """Yield (scores, members) [points] of every shadow model, attacked with the help of all others."""
     for number in range(len(known)):
         others = np.arange(len(known)) != number
-        yield metrics.lira(known[number], known[others], members[others], pooled_variance=True), members[number]
+        yield membership.lira(known[number], known[others], members[others], pooled_variance=True), members[number]
 
 
 def lira(experiment: Experiment, rows: pd.DataFrame) -> pd.DataFrame:
@@ -143,12 +144,14 @@ def lira(experiment: Experiment, rows: pd.DataFrame) -> pd.DataFrame:
     known, members, points = shadows(experiment)
     pairs = list(attacked_shadows(known, members))
     inside, outside = (np.concatenate([score[is_member == wanted] for score, is_member in pairs]) for wanted in (1, 0))
-    found = [("random halves", float((inside < 0).mean()), metrics.auc(inside, outside), *Interval(np.nan, np.nan))]
+    found = [("random halves", float((inside < 0).mean()), membership.auc(inside, outside), *Interval(np.nan, np.nan))]
     rows = rows[(rows["set"] == "forget") & (rows["metric"] == CONFIDENCES[0])]
     wide = rows.pivot_table(index="method", columns="example", values="value", sort=False)[points]
-    score = {name: metrics.lira(row.to_numpy(), known, members, pooled_variance=True) for name, row in wide.iterrows()}
+    score = {
+        name: membership.lira(row.to_numpy(), known, members, pooled_variance=True) for name, row in wide.iterrows()
+    }
     for name, mine in score.items():
-        low, high = metrics.auc_interval(mine, score["retrained"], np.random.default_rng(0))
-        found.append((name, float((mine < 0).mean()), metrics.auc(mine, score["retrained"]), low, high))
+        low, high = membership.auc_interval(mine, score["retrained"], np.random.default_rng(0))
+        found.append((name, float((mine < 0).mean()), membership.auc(mine, score["retrained"]), low, high))
     table = pd.DataFrame(found, columns=["method", "called_members", "auc", "low", "high"])
     return table.assign(seed=experiment.seed, shadows=len(known))

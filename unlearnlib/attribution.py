@@ -15,9 +15,12 @@ import pandas as pd
 import torch
 from rapidfuzz import fuzz, process
 
-from unlearnlib import fingerprint, gradients, influence, jobs, subsets, training
+from unlearnlib import fingerprint, gradients, jobs, subsets, training
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.influence import curvature as influence_curvature
+from unlearnlib.influence import ground_truth, inverse
+from unlearnlib.influence import scores as influence_scores
 from unlearnlib.models import resolve
 from unlearnlib.tables import tidy
 
@@ -98,7 +101,7 @@ def string_similarity(texts: Texts) -> np.ndarray:
 def activation_gradient(texts: Texts) -> np.ndarray:
     """Return the paper's dot product of activations and gradients, one number a point and the same for every query:
     minus the sum over layers, since enlarging activations that lower the loss is what training on the point did."""
-    layers = influence.activation_gradient_products(texts.experiment.finetuned, texts.point_tokens)
+    layers = influence_scores.activation_gradient_products(texts.experiment.finetuned, texts.point_tokens)
     return np.repeat(-sum(layers.values()).numpy()[:, None], len(texts.queries), axis=1)
 
 
@@ -112,9 +115,11 @@ def gradient_cosine(texts: Texts, layers: str = "all") -> np.ndarray:
     """Return the gradient dot product at the end of training, divided by both norms."""
     model = texts.experiment.finetuned
     selections = resolve(model, layers)
-    points = influence.self_influence(model, texts.point_tokens, selections)
-    queries = influence.self_influence(model, texts.query_tokens, selections, texts.query_spans)
-    return influence.cosine_scores(_products(texts, model, texts.point_tokens, selections), points, queries).numpy()
+    points = influence_scores.self_influence(model, texts.point_tokens, selections)
+    queries = influence_scores.self_influence(model, texts.query_tokens, selections, texts.query_spans)
+    return influence_scores.cosine_scores(
+        _products(texts, model, texts.point_tokens, selections), points, queries
+    ).numpy()
 
 
 def preconditioned_dot(texts: Texts, layers: str = "all") -> np.ndarray:
@@ -134,7 +139,9 @@ def recorded_dot(texts: Texts, layers: str = "all") -> np.ndarray:
         vectors = [
             experiment.task.record.subset(model, [point], selections) for point in texts.points[start : start + 8]
         ]
-        columns.append(influence.products_with(model, texts.query_tokens, vectors, selections, texts.query_spans))
+        columns.append(
+            influence_scores.products_with(model, texts.query_tokens, vectors, selections, texts.query_spans)
+        )
     return torch.cat(columns, dim=1).T.numpy()
 
 
@@ -150,11 +157,11 @@ def tracin(texts: Texts, layers: str = "all") -> np.ndarray:
             yield model, float(rows["learning_rate"].mean())
 
     points, queries = texts.point_tokens, texts.query_tokens
-    return influence.tracin(checkpoints(), points, queries, resolve(model, layers), texts.query_spans).numpy()
+    return influence_scores.tracin(checkpoints(), points, queries, resolve(model, layers), texts.query_spans).numpy()
 
 
 def _products(texts: Texts, model, points, selections, precondition=None) -> torch.Tensor:
-    return influence.gradient_products(
+    return influence_scores.gradient_products(
         model, points, texts.query_tokens, selections, precondition, spans=texts.query_spans
     )
 
@@ -166,11 +173,11 @@ def inverse_fisher(texts: Texts, layers: str = "all") -> np.ndarray:
     """Return products through the inverse of the damped empirical Fisher matrix of all training texts (closed form)."""
     model = texts.experiment.finetuned
     selections, trained = resolve(model, layers), texts.trained_tokens
-    inner = influence.gradient_products(model, trained, trained, selections)
+    inner = influence_scores.gradient_products(model, trained, trained, selections)
     queries = _products(texts, model, trained, selections)
     rows = [texts.experiment.sets["forget"].names.index(point) for point in texts.points]
     damping = texts.damping * float(torch.linalg.eigvalsh(inner)[-1]) / len(trained)
-    return influence.inverse_fisher_scores(inner, inner[:, rows], queries, queries[rows], damping).numpy()
+    return inverse.inverse_fisher_scores(inner, inner[:, rows], queries, queries[rows], damping).numpy()
 
 
 def inverse_gauss_newton(texts: Texts, layers: str = "all", iterations: int = 20) -> np.ndarray:
@@ -178,7 +185,7 @@ def inverse_gauss_newton(texts: Texts, layers: str = "all", iterations: int = 20
     by conjugate gradients (Koh & Liang 2017, with the Gauss-Newton matrix for the Hessian)."""
 
     def solve(product, _batch_product, target, damping, _largest):
-        return influence.conjugate_gradients(product, target, damping, tolerance=0.1, iterations=iterations)
+        return inverse.conjugate_gradients(product, target, damping, tolerance=0.1, iterations=iterations)
 
     return _solved(texts, layers, solve)
 
@@ -188,7 +195,7 @@ def inverse_lissa(texts: Texts, layers: str = "all", depth: int = 20) -> np.ndar
 
     def solve(product, batch_product, target, damping, largest):
         # A mini-batch's largest eigenvalue may exceed that of the whole; three times is enough in practice.
-        return influence.lissa(batch_product, product, target, damping, 3 * largest, depth, tolerance=0.1)
+        return inverse.lissa(batch_product, product, target, damping, 3 * largest, depth, tolerance=0.1)
 
     return _solved(texts, layers, solve)
 
@@ -196,14 +203,14 @@ def inverse_lissa(texts: Texts, layers: str = "all", depth: int = 20) -> np.ndar
 def _solved(texts: Texts, layers: str, solve: Callable) -> np.ndarray:
     model = texts.experiment.finetuned
     selections, sample = resolve(model, layers), texts.curvature_tokens()
-    with influence.eager_attention(model):
+    with influence_curvature.eager_attention(model):
 
         def product(vector):
-            return influence.gauss_newton_product(model, sample, selections, vector)
+            return influence_curvature.gauss_newton_product(model, sample, selections, vector)
 
         def batch_product(step, vector):
             batch = [sample[(8 * step + index) % len(sample)] for index in range(8)]
-            return influence.gauss_newton_product(model, batch, selections, vector)
+            return influence_curvature.gauss_newton_product(model, batch, selections, vector)
 
         parts, spans = gradients.parts_of(selections), texts.query_spans or [None] * len(texts.queries)
         slopes = (
@@ -211,11 +218,13 @@ def _solved(texts: Texts, layers: str, solve: Callable) -> np.ndarray:
             for tokens, span in zip(texts.query_tokens, spans, strict=True)
         )
         targets = [gradients.select(slope, selections) for slope in slopes]
-        largest = influence.largest_eigenvalue(product, targets[0])
+        largest = influence_curvature.largest_eigenvalue(product, targets[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # the residuals are kept, and shown, instead
             solutions = [solve(product, batch_product, target, texts.damping * largest, largest) for target in targets]
-    scores = influence.products_with(model, texts.point_tokens, [one.value for one in solutions], selections).numpy()
+    scores = influence_scores.products_with(
+        model, texts.point_tokens, [one.value for one in solutions], selections
+    ).numpy()
     return Scores(scores, np.array([one.residual for one in solutions]))
 
 
@@ -309,10 +318,10 @@ def agreement(experiment: Experiment, score: str, loss: str = "answer", **option
         kept, losses = halves(experiment, points, queries, loss)
         own = [points.index(query.split("#")[0]) for query in queries]
         for truth, chosen in (("random halves", None), ("random halves,\nown point kept", own)):
-            agreed = influence.linear_datamodeling_score(scores, kept, losses, chosen)
+            agreed = ground_truth.linear_datamodeling_score(scores, kept, losses, chosen)
             found.append({"truth": truth, "models": len(losses), **asdict(agreed)})
     if seed in profile.left_out_seeds:
-        agreed = influence.left_out_correlation(scores.loc[left_out], rises(experiment, left_out, queries, loss))
+        agreed = ground_truth.left_out_correlation(scores.loc[left_out], rises(experiment, left_out, queries, loss))
         found.append({"truth": f"one point left out,\nseed {seed}", "models": len(left_out), **asdict(agreed)})
     cost = {"residual": rows["residual"].mean(), "seconds": rows["seconds"].iloc[0]}
     return pd.DataFrame(found).assign(score=score, loss=loss, points=len(points), seed=seed, **cost)
@@ -383,13 +392,13 @@ def _tracked(experiment: Experiment, model, curvature: bool) -> pd.DataFrame:
     first = {name: text for name, text in zip(paraphrases.names, paraphrases.texts, strict=True) if name.endswith("#0")}
     partners = [first[f"{name}#0"] for name in points.names]
     values = {
-        "self_influence": influence.self_influence(model, points.texts, selections).numpy(),
-        "paraphrase_influence": influence.paired_products(model, points.texts, partners, selections).numpy(),
-        "activation_gradient": -influence.activation_gradient_products(model, points.texts)["embedding"].numpy(),
+        "self_influence": influence_scores.self_influence(model, points.texts, selections).numpy(),
+        "paraphrase_influence": influence_scores.paired_products(model, points.texts, partners, selections).numpy(),
+        "activation_gradient": -influence_scores.activation_gradient_products(model, points.texts)["embedding"].numpy(),
     }
     if curvature:
         drawn = set(subsets.drawn(points.names, experiment.seed, "curvature of points")[:CURVATURE_POINTS])
-        with influence.eager_attention(model):
+        with influence_curvature.eager_attention(model):
             values["curvature"] = np.array(
                 [
                     _bend(model, tokens, selections) if name in drawn else np.nan
@@ -403,6 +412,6 @@ def _tracked(experiment: Experiment, model, curvature: bool) -> pd.DataFrame:
 def _bend(model, tokens: Sequence[int], selections) -> float:
     """Return g^T H g / g^T g of one text's own loss."""
     slope = gradients.select(gradients.sum_gradient(model, [tokens], gradients.parts_of(selections)), selections)
-    bent = influence.hessian_product(model, [tokens], selections, slope)
+    bent = influence_curvature.hessian_product(model, [tokens], selections, slope)
     length = sum(float(value.double().pow(2).sum()) for value in slope.values())
     return sum(float((slope[name].double() * bent[name].double()).sum()) for name in slope) / max(length, 1e-30)

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from unlearnlib import batches, evaluation, fingerprint, influence, metrics
+from unlearnlib import batches, evaluation, fingerprint
 from unlearnlib.batches import encode_question
 from unlearnlib.data import Record
 from unlearnlib.evaluation import Examples
 from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.influence import scores
+from unlearnlib.metrics import membership, truth_ratio
 from unlearnlib.models import resolve
 from unlearnlib.tables import tidy
 
@@ -54,9 +56,9 @@ def attack_scores(logs: torch.Tensor, text: Sequence[int]) -> dict[str, float]:
     mean = (probabilities * logs).sum(-1)
     spread = ((probabilities * logs**2).sum(-1) - mean**2).clamp(min=0).sqrt()
     return {
-        "min_k_20": metrics.min_k(picked, 0.2),
-        "min_k_40": metrics.min_k(picked, 0.4),
-        "min_k_plus_plus_20": metrics.min_k_plus_plus(picked, mean.double().numpy(), spread.double().numpy(), 0.2),
+        "min_k_20": membership.min_k(picked, 0.2),
+        "min_k_40": membership.min_k(picked, 0.4),
+        "min_k_plus_plus_20": membership.min_k_plus_plus(picked, mean.double().numpy(), spread.double().numpy(), 0.2),
     }
 
 
@@ -87,10 +89,10 @@ def _measure(experiment: Experiment, model) -> pd.DataFrame:
             if name in ATTACKED:
                 values |= attack_scores(mine, text)
                 loss = -float(mine[torch.arange(len(text) - 1), torch.tensor(text[1:])].mean())
-                values["zlib"] = float(metrics.zlib([loss], [experiment.tokenizer.decode(text[1:])])[0])
+                values["zlib"] = float(membership.zlib([loss], [experiment.tokenizer.decode(text[1:])])[0])
             rows += [(name, example, metric, value) for metric, value in values.items()]
         if name in ATTACKED:
-            squares = influence.self_influence(model, examples.texts, resolve(model, "all"))
+            squares = scores.self_influence(model, examples.texts, resolve(model, "all"))
             norms = zip(examples.names, squares.sqrt().tolist(), strict=True)
             rows += [(name, example, "gradient_norm", value) for example, value in norms]
     table = pd.DataFrame(rows, columns=["set", "example", "metric", "value"])
@@ -118,7 +120,7 @@ def _truth_ratios(experiment: Experiment, model) -> pd.DataFrame:
         lengths = np.array([[len(answer) for answer in question.answers] for question in questions])
         nll = -totals / lengths
         for variant in ("arithmetic", "geometric"):
-            ratios = metrics.truth_ratio(nll[:, 1:], nll[:, 0], variant)
+            ratios = truth_ratio.truth_ratio(nll[:, 1:], nll[:, 0], variant)
             ids = [record.id for record in records]
             frames.append(
                 pd.DataFrame({"set": name, "example": ids, "metric": f"truth_ratio_{variant}", "value": ratios})
@@ -149,7 +151,7 @@ def agreement(rows: pd.DataFrame, reference: str = "retrained") -> pd.DataFrame:
     for key, part in wide[wide["method"] != reference].groupby([*keys, "set"], sort=False):
         both = part.join(truth, on=["seed", "set", "example"])
         both = both.dropna(subset=["text_nll", "text_nll_reference"])
-        near = metrics.pointwise_agreement(both["text_nll"], both["text_nll_reference"])
+        near = truth_ratio.pointwise_agreement(both["text_nll"], both["text_nll_reference"])
         answer = (both["answer_probability"] - both["answer_probability_reference"]).abs().mean()
         found.append((*key, near.spearman, near.rmse, answer, both["kl"].mean(), near.n))
     return pd.DataFrame(found, columns=[*keys, "set", "spearman", "rmse", "answer", "kl", "n"])
@@ -165,7 +167,7 @@ def forget_quality(rows: pd.DataFrame, variant: str = "arithmetic", reference: s
     ratios = ratios.assign(layers=ratios["layers"].fillna("") if "layers" in ratios else "")
     truth = {seed: part["value"] for seed, part in ratios[ratios["method"] == reference].groupby("seed")}
     found = [
-        (*key, *metrics.forget_quality(part["value"], truth[key[0]]))
+        (*key, *truth_ratio.forget_quality(part["value"], truth[key[0]]))
         for key, part in ratios[ratios["method"] != reference].groupby(["seed", "method", "layers"], sort=False)
     ]
     return pd.DataFrame(found, columns=["seed", "method", "layers", "D", "p", "n"])
@@ -184,10 +186,10 @@ def utility(rows: pd.DataFrame) -> pd.DataFrame:
         mean = {
             "probability": np.exp(-values["retain", "answer_nll"]).mean(),
             "rougeL_recall": values["retain", "rougeL_recall"].mean(),
-            "truth_ratio": metrics.truth_ratio_aggregate(values["retain", "truth_ratio_arithmetic"], "other"),
+            "truth_ratio": truth_ratio.truth_ratio_aggregate(values["retain", "truth_ratio_arithmetic"], "other"),
             "next_token_accuracy": _next_token_accuracy(part),
         }
-        found.append((*key, *mean.values(), metrics.model_utility(mean)))
+        found.append((*key, *mean.values(), truth_ratio.model_utility(mean)))
     return pd.DataFrame(found, columns=["seed", "method", "layers", *UTILITY, "utility"])
 
 

@@ -9,9 +9,10 @@ is what a perfect method would score against it.
 import numpy as np
 import pandas as pd
 
-from unlearnlib import evaluation, fingerprint, jobs, metrics
+from unlearnlib import evaluation, fingerprint, jobs
 from unlearnlib.evaluation import Examples
 from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.metrics import distributions, membership
 from unlearnlib.profiles import Profile
 from unlearnlib.tables import tidy
 
@@ -121,9 +122,9 @@ def scores(table: pd.DataFrame, metric: str = CONFIDENCES[0]) -> pd.DataFrame:
     for method in [name for name in dict.fromkeys(table["method"]) if name != REFERENCE]:
         ours = confidences(table, method, metric)
         utility = {of: (accuracy[method, of], accuracy[REFERENCE, of]) for of in ("retain", "general")}
-        found = metrics.forgetting_score(ours, reference, utility["retain"], utility["general"])
-        bounds = metrics.epsilon_lower_bound(ours, reference)
-        attack = metrics.u_lira(ours, reference, np.random.default_rng(0), resamples=300)
+        found = distributions.forgetting_score(ours, reference, utility["retain"], utility["general"])
+        bounds = distributions.epsilon_lower_bound(ours, reference)
+        attack = membership.u_lira(ours, reference, np.random.default_rng(0), resamples=300)
         row = {
             "method": method,
             "models": found.models,
@@ -136,7 +137,9 @@ def scores(table: pd.DataFrame, metric: str = CONFIDENCES[0]) -> pd.DataFrame:
             **dict(zip(("auc_low", "auc_high"), attack.interval, strict=True)),
         }
         for of in ("forget", "heldout", "retain"):
-            distance = metrics.klom(confidences(table, method, metric, of), confidences(table, REFERENCE, metric, of))
+            distance = distributions.klom(
+                confidences(table, method, metric, of), confidences(table, REFERENCE, metric, of)
+            )
             row |= {f"klom_{of}": distance.mean, f"klom_{of}_95": distance.percentile_95}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -155,10 +158,10 @@ def by_example(table: pd.DataFrame, metric: str = CONFIDENCES[0]) -> pd.DataFram
     frames = []
     for method in [name for name in dict.fromkeys(table["method"]) if name != REFERENCE]:
         ours = confidences(table, method, metric)
-        found = metrics.forgetting_score(ours, reference)
+        found = distributions.forgetting_score(ours, reference)
         columns = {
             "epsilon": found.epsilon,
-            "bound": metrics.epsilon_lower_bound(ours, reference),
+            "bound": distributions.epsilon_lower_bound(ours, reference),
             "points": found.points,
         }
         frames.append(pd.DataFrame({"method": method, "example": names, **columns}))

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from unlearnlib import batches
 from unlearnlib.batches import Question, encode_question
 from unlearnlib.data import Record, Split
-from unlearnlib.metrics import choice_probability, exact_memorization, extraction_strength, rouge
+from unlearnlib.metrics.similarity import choice_probability, exact_memorization, extraction_strength, rouge
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,11 @@ from unlearnlib import (
     paths,
     profiles,
     training,
-    unlearning,
 )
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.tables import means, tidy
+from unlearnlib.unlearning import methods
+from unlearnlib.unlearning import task as unlearning_task
 
 FRONTIER_SETS = ("forget", "retain")
 MODELS = ("base", "finetuned", "retrained", "retrained again")
@@ -47,11 +48,11 @@ class Variant:
     layers: str = "all"
     options: Mapping = field(default_factory=dict)
 
-    def path(self, task: unlearning.Task) -> unlearning.Path:
+    def path(self, task: unlearning_task.Task) -> unlearning_task.Path:
         """Return the path of this variant for `task`; UserError for an unknown method or option."""
-        if self.method not in unlearning.METHODS:
-            raise UserError(f"no method {self.method!r}: {nearest(self.method, unlearning.METHODS)}")
-        method = unlearning.METHODS[self.method]
+        if self.method not in methods.METHODS:
+            raise UserError(f"no method {self.method!r}: {nearest(self.method, methods.METHODS)}")
+        method = methods.METHODS[self.method]
         known = list(inspect.signature(method).parameters)[2:]  # after task and layers
         for option in self.options:
             if option not in known:
@@ -82,7 +83,7 @@ class Experiment:
                 known = ", ".join(str(size) for size in self.profile.forget_sizes)
                 raise UserError(f"no forget set of {points} points: choose from {known} (forget_sizes of the profile)")
             self.split = self.split.forgetting(sizes[self._reference[1]])
-        self._paths: dict[str, unlearning.Path] = {}
+        self._paths: dict[str, unlearning_task.Path] = {}
 
     # What is loaded, when it is needed
 
@@ -149,7 +150,7 @@ class Experiment:
         elif step_size is None:
             raise UserError("which step? give step_size, for example that of calibrated(variant)")
         else:
-            with unlearning.applied(self.finetuned, self.path(of)(step_size)) as model:
+            with unlearning_task.applied(self.finetuned, self.path(of)(step_size)) as model:
                 yield model
 
     @cached_property
@@ -170,12 +171,12 @@ class Experiment:
         )
 
     @cached_property
-    def task(self) -> unlearning.Task:
+    def task(self) -> unlearning_task.Task:
         """What methods are given: the fine-tuned model, the forget texts, the recorded gradients."""
         folder = self.folder(*self._finetuned)
         forget = self.sets["forget"]
         subject = self.split.forget[0].subject
-        return unlearning.Task(
+        return unlearning_task.Task(
             model=self.finetuned,
             forget=dict(zip(forget.names, forget.texts, strict=True)),
             record=gradients.Record(folder),
@@ -263,7 +264,7 @@ class Experiment:
 
     def forget_probability(self, change: Mapping[str, torch.Tensor]) -> float:
         """Return the forget set's mean answer probability with `change` added to the fine-tuned model."""
-        with unlearning.applied(self.finetuned, change) as model:
+        with unlearning_task.applied(self.finetuned, change) as model:
             return evaluation.answer_probability(model, self.sets["forget"], self.profile.evaluation_batch)
 
     def search(self) -> dict[str, float]:
@@ -311,13 +312,13 @@ class Experiment:
         for name in self.sets if sets is None else sets:
 
             def compute(name: str = name) -> pd.DataFrame:
-                with unlearning.applied(self.finetuned, self.path(variant)(step_size)) as model:
+                with unlearning_task.applied(self.finetuned, self.path(variant)(step_size)) as model:
                     return self.evaluate(model, [name])
 
             frames.append(self.table("at_step", self._key(variant, step_size=step_size, set=name), compute))
         return self.named(pd.concat(frames, ignore_index=True), variant, step_size)
 
-    def path(self, variant: Variant) -> unlearning.Path:
+    def path(self, variant: Variant) -> unlearning_task.Path:
         """Return the path of a variant, made once: a live path keeps the steps that it has walked."""
         key = json.dumps(self._key(variant), sort_keys=True)
         if key not in self._paths:

@@ -22,12 +22,11 @@ from unlearnlib.data import Split, name_words
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.experiment import Experiment
 from unlearnlib.gradients import Gradient
-from unlearnlib.metrics import choice_probability
+from unlearnlib.metrics.similarity import choice_probability
 from unlearnlib.models import Selection, resolve
 from unlearnlib.subsets import drawn
 from unlearnlib.tables import tidy
-from unlearnlib.unlearning import applied, apply
-from unlearnlib.unlearning.task import straight
+from unlearnlib.unlearning.task import applied, apply, straight
 
 SCORERS = {
     name: getattr(fuzz, name)

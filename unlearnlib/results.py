@@ -33,9 +33,9 @@ def save_figure(figure, name: str, profile: str, seeds: Sequence[int]):
     """Write `figure` as figures/<name>.png of this run and return that very picture, for the notebook to show."""
     from IPython.display import Image
 
-    from unlearnlib import figures
+    from unlearnlib.figures import looks
 
-    return Image(filename=figures.save(figure, paths.run_folder(profile, seeds) / "figures", name), format="png")
+    return Image(filename=looks.save(figure, paths.run_folder(profile, seeds) / "figures", name), format="png")
 
 
 def provenance() -> dict[str, str]:
