@@ -8,16 +8,16 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 import pandas as pd
 import torch
 from rapidfuzz import fuzz, process
 
-from unlearnlib import fingerprint, gradients, jobs, subsets, training
+from unlearnlib import definitions, gradients, jobs, subsets, training
 from unlearnlib.errors import UserError, nearest
-from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.experiment import KEYED, Experiment, Variant
 from unlearnlib.influence import curvature as influence_curvature
 from unlearnlib.influence import ground_truth, inverse
 from unlearnlib.influence import scores as influence_scores
@@ -40,6 +40,12 @@ class Texts:
     queries: Sequence[str]
     loss: str = "answer"
     damping: float = 0.03
+
+    @property
+    def identity(self) -> dict:
+        """What a score depends on beside its own code and options."""
+        asked = {"points": list(self.points), "queries": list(self.queries), "loss": self.loss, "damping": self.damping}
+        return {**self.experiment.identity, **asked}
 
     @cached_property
     def point_tokens(self) -> list[tuple[int, ...]]:
@@ -266,26 +272,27 @@ def attribute(
         raise UserError(f"no loss {loss!r} of a query: {nearest(loss, ['answer', 'text'])}")
     texts = Texts(experiment, tuple(points), tuple(queries), loss)
 
-    def compute() -> pd.DataFrame:
-        _ = experiment.finetuned, texts.point_tokens, texts.query_tokens
-        started = time.process_time()
-        found = SCORES[score](texts, **options)
-        seconds = time.process_time() - started
-        values, residuals = (found.values, found.residuals) if isinstance(found, Scores) else (found, np.nan)
-        index = pd.MultiIndex.from_product([texts.points, texts.queries], names=["point", "query"])
-        rows = pd.DataFrame({"value": values.ravel()}, index=index).reset_index()
-        return rows.assign(residual=np.broadcast_to(residuals, values.shape).ravel(), seconds=seconds)
-
     key = {
         "score": score,
         "options": options,
         "points": list(points),
         "queries": list(queries),
         "settings": [loss, experiment.profile.curvature_texts, texts.damping],
-        "code": fingerprint.code("unlearnlib.attribution"),
+        "code of the score": definitions.code(SCORES[score], without=KEYED),
     }
-    found = experiment.table("attribution", key, compute)
+    found = experiment.table("attribution", key, partial(_scored, SCORES[score], texts, options))
     return tidy(found, score=score, layers=options.get("layers", "all"), loss=loss)
+
+
+def _scored(score: Callable, texts: Texts, options: Mapping) -> pd.DataFrame:
+    _ = texts.experiment.finetuned, texts.point_tokens, texts.query_tokens
+    started = time.process_time()
+    found = score(texts, **options)
+    seconds = time.process_time() - started
+    values, residuals = (found.values, found.residuals) if isinstance(found, Scores) else (found, np.nan)
+    index = pd.MultiIndex.from_product([texts.points, texts.queries], names=["point", "query"])
+    rows = pd.DataFrame({"value": values.ravel()}, index=index).reset_index()
+    return rows.assign(residual=np.broadcast_to(residuals, values.shape).ravel(), seconds=seconds)
 
 
 # Scores against ground truth
@@ -378,11 +385,7 @@ def tracked(
         with experiment.at(of, step_size) as model:
             return _tracked(experiment, model, curvature)
 
-    key = {
-        "of": experiment.of(of, step_size),
-        "curvature": curvature,
-        "code": fingerprint.code("unlearnlib.attribution"),
-    }
+    key = {"of": experiment.of(of, step_size), "curvature": curvature}
     return experiment.named(tidy(experiment.table("tracked", key, compute), set="forget"), of, step_size)
 
 

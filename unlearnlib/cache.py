@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # pandas takes half a second to import, which who only needs 
     import pandas as pd
 
 PATIENCE = 3.0  # seconds of silent waiting for a lock
+USED = "UNLEARNLIB_USED"  # the variable that names the file in which a job notes what it has asked for
+
+_noted: set[str] = set()
 
 
 def folder(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Path], None]) -> Path:
@@ -30,8 +33,8 @@ def folder(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Pat
     which gets its final name only when `compute` has returned. A folder with a damaged safetensors file (a full disk, a
     broken copy) counts as missing.
     """
-    root = Path(root)
-    final = root / f"{kind}-{fingerprint.combine(key)}"
+    final = Path(root) / f"{kind}-{fingerprint.combine(key)}"
+    _used(final)
     if _whole(final):
         return final
     with _locked(final):
@@ -40,26 +43,49 @@ def folder(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Pat
         if final.is_dir():
             print(f"cache: {final.name} is damaged and is computed anew", flush=True)
             shutil.rmtree(final)
-        partial = final.with_name(final.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted computation
-        partial.mkdir(parents=True)
-        try:
+        with _partial(final) as partial:
             compute(partial)
             _write_key(partial / "key.json", key)
             partial.rename(final)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return final
 
 
-def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
-    """Return the table `<root>/<name>-<fingerprint of key>.parquet`, calling `compute()` if missing or unreadable.
+@contextlib.contextmanager
+def borrowed(root: Path, kind: str, key: Mapping[str, Any], compute: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield the folder that `folder` would return; where it is missing, one that is deleted at the end.
 
-    The table is always the one read back from the file, so that the first call and every later one return the same.
+    For what is looked at once: it takes no room afterwards, and is computed again if somebody wants it again.
+    """
+    final = Path(root) / f"{kind}-{fingerprint.combine(key)}"
+    if _whole(final):
+        yield final
+        return
+    with _locked(final), _partial(final) as partial:
+        compute(partial)
+        yield partial
+
+
+@contextlib.contextmanager
+def _partial(final: Path) -> Iterator[Path]:
+    """Yield an empty folder under a temporary name, and delete what is there under it at the end."""
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted computation
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
+    """Return the table `<root>/tables/<name>-<fingerprint of key>.parquet`, calling `compute()` if it is missing or
+    cannot be read. The table is always the one read back from the file: the first call and every later one return the
+    same.
     """
     import pandas as pd
 
-    path = Path(root) / f"{name}-{fingerprint.combine(key)}.parquet"
+    path = Path(root) / "tables" / f"{name}-{fingerprint.combine(key)}.parquet"
+    _used(path)
     found = _read(path)
     if found is not None:
         return found
@@ -77,6 +103,15 @@ def table(root: Path, name: str, key: Mapping[str, Any], compute: Callable[[], "
         finally:
             partial.unlink(missing_ok=True)
         return pd.read_parquet(path)
+
+
+def _used(entry: Path) -> None:
+    """Note that an entry was asked for, in the file that USED names, if any: what no job asked for is stale."""
+    target = os.environ.get(USED)
+    if target and entry.name not in _noted:
+        _noted.add(entry.name)
+        with open(target, "a", encoding="utf-8") as file:
+            file.write(f"{entry.name}\n")
 
 
 def _whole(entry: Path) -> bool:
@@ -110,8 +145,9 @@ def _write_key(path: Path, key: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _locked(entry: Path) -> Iterator[None]:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(entry.with_name(entry.name + ".lock"))
+    locks = entry.parent / "locks"  # apart: a lock's file stays when the lock is given back
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(locks / f"{entry.name}.lock")
     try:
         lock.acquire(timeout=PATIENCE)
     except filelock.Timeout:

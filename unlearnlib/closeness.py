@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from unlearnlib import batches, evaluation, fingerprint
+from unlearnlib import batches, evaluation
 from unlearnlib.batches import encode_question
 from unlearnlib.data import Record
 from unlearnlib.evaluation import Examples
@@ -75,8 +75,8 @@ def measure(experiment: Experiment, of: Variant | str, step_size: float | None =
         with experiment.at(of, step_size) as model:
             return _measure(experiment, model)
 
-    key = {"of": experiment.of(of, step_size), "code": fingerprint.code("unlearnlib.closeness")}
-    return experiment.named(experiment.table("closeness", key, compute), of, step_size)
+    found = experiment.table("closeness", {"of": experiment.of(of, step_size)}, compute)
+    return experiment.named(found, of, step_size)
 
 
 def _measure(experiment: Experiment, model) -> pd.DataFrame:
@@ -218,8 +218,8 @@ def verify(experiment: Experiment, of: Variant | str, step_size: float | None = 
         with experiment.at(of, step_size) as model:
             return _verify(experiment, model)
 
-    key = {"of": experiment.of(of, step_size), "code": fingerprint.code("unlearnlib.closeness")}
-    return experiment.named(experiment.table("verification", key, compute), of, step_size)
+    found = experiment.table("verification", {"of": experiment.of(of, step_size)}, compute)
+    return experiment.named(found, of, step_size)
 
 
 def _verify(experiment: Experiment, model) -> pd.DataFrame:
@@ -277,10 +277,7 @@ def evaluated(experiment: Experiment, of: Variant | str, step_size: float | None
     if isinstance(of, Variant):
         known = experiment.at_step(of, step_size)
     elif of == "retrained again":
-        known = experiment.table(
-            "references-again", experiment.of(of), lambda: experiment.evaluate(experiment.model(of))
-        )
-        known = experiment.named(known, of)
+        known = experiment.named(experiment.measured(experiment.answers(of)), of)
     else:
         known = experiment.references().query("method == @of")
     return pd.concat([known, measure(experiment, of, step_size), experiment.named(written, of, step_size)])

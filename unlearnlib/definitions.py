@@ -37,7 +37,7 @@ CARRIERS = frozenset(
     f"unlearnlib.{name}" for name in ("errors", "paths", "cache", "fingerprint", "definitions", "engine.progress")
 )
 # Tables of things that are looked up by name: of these an entry counts only where its name is written in the code.
-NAMED = frozenset({"unlearnlib.unlearning.methods:METHODS", "unlearnlib.models:EMBEDDING_PARTS"})
+NAMED = frozenset({"unlearnlib.unlearning.methods:METHODS", "unlearnlib.models:LAYERS"})
 
 Chain = tuple[str, ...]
 
@@ -67,27 +67,38 @@ class Sources:
 
     def __init__(self, package: Path):
         self.package = package
-        self.texts = {name: path.read_bytes() for name, path in _files(package).items()}
+        self.files = _files(package)
+        self.stats = {name: _stat(path) for name, path in self.files.items()}
+        self.texts = {name: path.read_bytes() for name, path in self.files.items()}
         self.modules: dict[str, Module] = {}
 
     def has(self, name: str) -> bool:
+        """Tell whether the package has a module of this name."""
         return name in self.texts
 
     def module(self, name: str) -> Module:
         """Return a module read into its definitions. Raises SyntaxError where Python cannot read it."""
         if name not in self.modules:
-            path = _files(self.package).get(name, name)
-            self.modules[name] = _read(ast.parse(self.texts[name], str(path)), name, Path(path).name == "__init__.py")
+            path = self.files[name]
+            self.modules[name] = _read(ast.parse(self.texts[name], str(path)), name, path.name == "__init__.py")
         return self.modules[name]
 
-    def changed(self) -> list[str]:
-        """Return the modules whose files are no longer what they were, sorted."""
-        files = _files(self.package)
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Return those of the named modules whose files are no longer what they were, sorted."""
+        suspects = (name for name in names if name in self.files and _stat(self.files[name]) != self.stats[name])
         return sorted(
             name
-            for name, text in self.texts.items()
-            if name not in files or (files[name].read_bytes() != text if files[name].is_file() else True)
+            for name in suspects
+            if not self.files[name].is_file() or self.files[name].read_bytes() != self.texts[name]
         )
+
+
+def _stat(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 _sources: dict[Path, Sources] = {}
@@ -106,43 +117,35 @@ def look_again() -> None:
     _of_package.cache_clear()
 
 
-def check_unchanged(modules: Iterable[str] | None = None) -> None:
-    """Raise UserError where a file of the package (default: any) is not the one that this process has imported."""
-    wanted = None if modules is None else set(modules)
-    changed = [name for name in sources().changed() if wanted is None or name in wanted]
+def check_unchanged(modules: Iterable[str]) -> None:
+    """Raise UserError where the file of one of these modules is not the one that this process has imported."""
+    changed = sources().changed(set(modules))
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         name = changed[0].replace(".", "/")
-        raise UserError(
-            f"restart the kernel: {name}.py{more} changed since it was imported, and the old code still runs"
-        )
+        raise UserError(f"restart the kernel: {name}.py{more} changed since it was imported; the old code still runs")
 
 
-def of(
-    *roots: "str | Callable | ast.AST | None",
-    without: Iterable[str] = (),
-    package: Path = PACKAGE,
-    reach: Iterable[str] = (),
-) -> dict[str, str]:
+def of(*roots: "str | Callable | ast.AST", without: Iterable[str] = (), package: Path = PACKAGE) -> dict[str, str]:
     """Return the code that `roots` depend on: hashes by "module:definition", in no particular order.
 
     A root is a function or class, the name of a module ("unlearnlib.training": all of it) or of a definition
     ("unlearnlib.jobs:train"), or the syntax tree of a notebook's cell. Functions that are not the package's, such as
     those of a notebook, count with their own code, what they use of the package, and the values of the variables that
-    they take from outside. `without` names modules that do not count (CARRIERS never do); `reach` classes that objects
-    may be of. Raises UserError for a module or definition that the package does not have, and for a variable whose
-    value cannot be told.
+    they take from outside. `without` names modules and definitions that do not count (CARRIERS never do). Raises
+    UserError for a module or definition that the package does not have, and for a variable whose value cannot be told.
     """
-    outside = _Outside(package, roots=set(reach))
+    outside = _Outside(package)
     cells = [root for root in roots if isinstance(root, ast.AST)]
     outside.cells(cells)
     for root in roots:
         if isinstance(root, str):
             outside.roots.add(root)
-        elif root is not None and not isinstance(root, ast.AST):
+        elif not isinstance(root, ast.AST):
             outside.see(root, getattr(root, "__name__", "it"))
     boundary = frozenset(without) | CARRIERS
-    known = _of_package(tuple(sorted(outside.roots)), frozenset(outside.attributes), boundary, package, bool(cells))
+    asked = frozenset(outside.attributes), frozenset(outside.texts)
+    known = _of_package(tuple(sorted(outside.roots)), *asked, boundary, package)
     return {**known, **outside.found}
 
 
@@ -161,19 +164,18 @@ def combined(parts: Mapping[str, str]) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _of_package(
-    roots: tuple[str, ...], attributes: frozenset[str], boundary: frozenset[str], package: Path, whole_tables: bool
+    roots: tuple[str, ...], attributes: frozenset[str], texts: frozenset[str], boundary: frozenset[str], package: Path
 ) -> dict[str, str]:
-    return _Walk(sources(package), attributes, boundary, whole_tables).parts(roots)
+    return _Walk(sources(package), set(attributes), set(texts), boundary).parts(roots)
 
 
 class _Walk:
     """One walk through the definitions that some roots reach."""
 
-    def __init__(self, read: Sources, attributes: frozenset[str], boundary: frozenset[str], whole_tables: bool):
-        self.read, self.boundary, self.whole_tables = read, boundary, whole_tables
+    def __init__(self, read: Sources, attributes: set[str], texts: set[str], boundary: frozenset[str]):
+        self.read, self.boundary = read, boundary
         self.parts_found: dict[str, str] = {}
-        self.attributes = set(attributes)
-        self.texts: set[str] = set()
+        self.attributes, self.texts = attributes, texts
         self.open: list[tuple[str, Definition]] = []  # classes and named tables: members may still come in
         self.waiting: list[tuple[str, Definition]] = []
         self.seen_modules: set[str] = set()
@@ -184,7 +186,9 @@ class _Walk:
             if not self.read.has(name):
                 known = sorted(self.read.texts)
                 raise UserError(f"no module {name!r} in {self.read.package.name}; {nearest(name, known)}")
-            if inner:
+            if root in NAMED:  # the table itself is meant, not a row of it
+                self.whole(root, self.read.module(name).definitions[inner][0])
+            elif inner:
                 self.name(name, tuple(inner.split(".")), direct=True)
             else:
                 self.module(name)
@@ -216,7 +220,7 @@ class _Walk:
             for name, member in owner.members.items():
                 named = label.split("#")[0] in NAMED
                 if named:
-                    wanted = self.whole_tables or name in texts
+                    wanted = name in texts
                 else:
                     wanted = name in self.attributes or (name.startswith("__") and name.endswith("__"))
                 if wanted:
@@ -249,9 +253,9 @@ class _Walk:
 
     def name(self, module: str, chain: Chain, direct: bool = False) -> None:
         """Take in what a dotted name means in a module, as far as it is the package's."""
-        if module in self.boundary:
-            return
         known, first = self.read.module(module), chain[0]
+        if module in self.boundary or f"{module}:{first}" in self.boundary:
+            return
         for number, definition in enumerate(known.definitions.get(first, ())):
             label = f"{module}:{first}" + f"#{number}" * bool(number)
             self.ran(module)
@@ -446,12 +450,13 @@ def _imports(tree: ast.AST, name: str, is_package: bool) -> dict[str, list[str]]
 
 @dataclass
 class _Outside:
-    """What code outside the package comes to: its own hashes, its roots in the package, the attributes it asks for."""
+    """What code outside the package comes to: its own hashes, its roots in the package, what it asks for by name."""
 
     package: Path
     found: dict[str, str] = field(default_factory=dict)
     roots: set[str] = field(default_factory=set)
     attributes: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
 
     def cells(self, cells: list[ast.AST]) -> None:
         """Take in a notebook's cells: what they use of the package (their own text is hashed as it stands)."""
@@ -461,6 +466,7 @@ class _Outside:
             for own, targets in _imports(cell, "", False).items():
                 imports.setdefault(own, []).extend(targets)
         self.attributes |= reader.attributes
+        self.texts |= reader.texts
         for chain in reader.names:
             for target in imports.get(chain[0], ()):
                 self.use(target, chain[1:])
@@ -511,6 +517,7 @@ class _Outside:
         self.found[label if label not in self.found else f"{label}, {digest}"] = digest
         for code in (function.__code__, *_inner(function.__code__)):
             instructions = list(dis.get_instructions(code))
+            self.texts |= {constant for constant in code.co_consts if isinstance(constant, str)}
             self.attributes |= {str(one.argval) for one in instructions if one.opname in ("LOAD_ATTR", "LOAD_METHOD")}
             for number, one in enumerate(instructions):
                 if one.opname in ("LOAD_GLOBAL", "LOAD_NAME") and one.argval in function.__globals__:

@@ -6,10 +6,13 @@ step of equal forgetting, and `references` retrained ones in two halves: the ref
 is what a perfect method would score against it.
 """
 
+from contextlib import ExitStack
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
-from unlearnlib import evaluation, fingerprint, jobs
+from unlearnlib import evaluation, jobs
 from unlearnlib.evaluation import Examples
 from unlearnlib.experiment import Experiment, Variant
 from unlearnlib.metrics import distributions, membership
@@ -39,33 +42,42 @@ NEAR = 0.5  # the search for equal forgetting starts at this part of the step th
 
 class Repeated(Experiment):
     """The experiment of a seed with one of its originals for the fine-tuned model, or one of its references for the
-    retrained one: same data, another order of the texts."""
+    retrained one: same data, another order of the texts.
 
-    def __init__(self, profile: str, seed: int, kind: str, name: str):
+    Their models are not kept: one that is needed is trained, and let go when `open_folders` is closed.
+    """
+
+    def __init__(self, profile: str | Profile, seed: int, kind: str, name: str, open_folders: ExitStack):
         super().__init__(profile, seed)
+        self._open, self._folders = open_folders, {}
         if kind in jobs.ORIGINALS:
             self._finetuned = (kind, name)
         else:
             self._reference = (kind, name)
 
+    def folder(self, kind: str, name: str | None = None):
+        """Return the folder of a trained model, which is there until `open_folders` is closed."""
+        if (kind, name) not in self._folders:
+            borrowed = jobs.borrowed_folder(self.profile, kind, self.seed, name)
+            self._folders[kind, name] = self._open.enter_context(borrowed)
+        return self._folders[kind, name]
+
     def references(self) -> pd.DataFrame:
         """Return the evaluation of the fine-tuned model alone, on what its target of equal forgetting is made of."""
-        sets = ["forget", "never_seen"]
-        found = self.table("original", {"sets": sets}, lambda: self.evaluate(self.finetuned, sets))
-        return tidy(found, method="finetuned")
+        return tidy(self.measured(self.answers("finetuned", ["forget", "never_seen"])), method="finetuned")
 
     def confidences(self, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
         """Return the evaluation of a state on SETS, of the retained people on RETAINED points."""
+        key = {"of": self.of(of, step_size)}
+        found = self.table("confidences", key, partial(self._asked, of, step_size))
+        return self.named(self.measured(found), of, step_size)
 
-        def compute() -> pd.DataFrame:
-            sets = {name: self.sets[name] for name in SETS}
-            some = sets["retain"]
-            sets["retain"] = Examples(*(part[:RETAINED] for part in (some.names, some.texts, some.questions)))
-            with self.at(of, step_size) as model:
-                return evaluation.evaluate(model, sets, self.profile.evaluation_batch)
-
-        key = {"of": self.of(of, step_size), "code": fingerprint.code("unlearnlib.distributions")}
-        return self.named(self.table("confidences", key, compute), of, step_size)
+    def _asked(self, of: Variant | str, step_size: float | None) -> pd.DataFrame:
+        sets = {name: self.sets[name] for name in SETS}
+        some = sets["retain"]
+        sets["retain"] = Examples(*(part[:RETAINED] for part in (some.names, some.texts, some.questions)))
+        with self.at(of, step_size) as model:
+            return evaluation.answered(model, sets, self.profile.evaluation_batch)
 
 
 def evaluate(profile: Profile, kind: str, seed: int, name: str) -> pd.DataFrame:
@@ -74,14 +86,28 @@ def evaluate(profile: Profile, kind: str, seed: int, name: str) -> pd.DataFrame:
     Columns model (its name), method and reached say which; sets are SETS. The steps of equal forgetting are found near
     the usual model's (NEAR): a crossing before that would be missed.
     """
-    experiment, usual = Repeated(profile.name, seed, kind, name), Experiment(profile.name, seed)
-    if kind in jobs.REFERENCES:
-        return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
-    frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
-    for variant in variants(experiment):
-        found = experiment.calibrated(variant, smallest=NEAR * usual.calibrated(variant).step_size)
-        frames.append(experiment.confidences(variant, found.step_size).assign(reached=found.reached))
+    usual = Experiment(profile, seed)
+    with ExitStack() as open_folders:
+        experiment = Repeated(profile, seed, kind, name, open_folders)
+        if kind in jobs.REFERENCES:
+            return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
+        frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
+        for variant in variants(experiment):
+            found = experiment.calibrated(variant, smallest=NEAR * usual.calibrated(variant).step_size)
+            frames.append(experiment.confidences(variant, found.step_size).assign(reached=found.reached))
     return pd.concat(frames, ignore_index=True).assign(model=name)
+
+
+# What models trained without some of the points are asked: what influence and LiRA need, and the held-out points.
+ASKED = ("forget", "paraphrase#0", "heldout")
+
+
+def ask(profile: Profile, kind: str, seed: int, name: str) -> None:
+    """Ask one model of a kind that is not kept what it is there for, so that the answers are in the cache."""
+    if kind in (*jobs.ORIGINALS, *jobs.REFERENCES):
+        evaluate(profile, kind, seed, name)
+    else:
+        Experiment(profile, seed).answers_without(kind, name, ASKED)
 
 
 def collect(profile: Profile, seed: int) -> pd.DataFrame:

@@ -4,7 +4,7 @@ Evaluation knows no method. Multiple-choice questions are answered in one pass: 
 sequence in which no answer sees another (a tree of attention), so a prompt is read once and not six times.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,15 +103,15 @@ class Answers:
     log_probabilities [n, 1 + w]: total log p of each answer's tokens given the prompt (nats; the right answer first);
     hits [n]: whether greedy decoding from the prompt gives the right answer's tokens; answer_nll [n]: mean -log p a
     token of the right answer; text_nll [n]: mean -log p a token of the whole text. Lower nll is likelier.
-    token_odds [n]: mean log-odds of the right answer's tokens, each against the rest of the vocabulary; predicted: for
-    each text, which of its tokens the model would have chosen, in order (bool).
+    log_p: for each text, the log p of every token but the first (float32, nats); predicted: which of these tokens the
+    model would have chosen, in order (bool).
     """
 
     log_probabilities: np.ndarray
     hits: np.ndarray
     answer_nll: np.ndarray
     text_nll: np.ndarray
-    token_odds: np.ndarray
+    log_p: list[np.ndarray]
     predicted: list[np.ndarray]
 
 
@@ -124,8 +124,8 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
     where = next(model.parameters()).device
     counts = len(questions[0].answers)
     totals, hits = np.zeros((len(questions), counts)), np.zeros(len(questions), bool)
-    text_nll, token_odds = np.full(len(questions), np.nan), np.zeros(len(questions))
-    predicted = [np.zeros(0, bool)] * len(questions)
+    text_nll = np.full(len(questions), np.nan)
+    log_p, predicted = [np.zeros(0, np.float32)] * len(questions), [np.zeros(0, bool)] * len(questions)
 
     # Questions of like length share a batch, which keeps padding small.
     order = sorted(range(len(questions)), key=lambda row: _width(questions[row], texts))
@@ -147,12 +147,12 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
             begin += len(pairs)
             totals[row] = [mine[start:stop].sum() for start, stop in spans]
             hits[row] = right[slice(*spans[0])].all()
-            token_odds[row] = _log_odds(mine[slice(*spans[0])]).mean()
             if texts:
                 whole = slice(len(questions[row].text) - 1)
                 text_nll[row], predicted[row] = -mine[whole].mean(), right[whole]
+                log_p[row] = mine[whole].astype(np.float32)  # exact: these are numbers of a float32 computation
     lengths = np.array([len(question.answers[0]) for question in questions])
-    return Answers(totals, hits, -totals[:, 0] / lengths, text_nll, token_odds, predicted)
+    return Answers(totals, hits, -totals[:, 0] / lengths, text_nll, log_p, predicted)
 
 
 def _log_odds(log_p: np.ndarray) -> np.ndarray:
@@ -181,22 +181,26 @@ def _scored(question: Question, texts: bool) -> tuple[list[tuple[int, int]], lis
 
 
 @torch.no_grad()
-def read(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the mean -log p a token [n] of each text (nats; lower is likelier), and for each text which of its tokens
-    the model would have chosen (bool)."""
+def read(
+    model, texts: Sequence[Sequence[int]], batch_size: int = 64
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """Return the mean -log p a token [n] of each text (nats; lower is likelier), and for each text the log p of every
+    token but the first (float32) and whether the model would have chosen it (bool)."""
     where = next(model.parameters()).device
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     result, predicted = np.zeros(len(texts)), [np.zeros(0, bool)] * len(texts)
+    log_p = [np.zeros(0, np.float32)] * len(texts)
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         tokens, lengths = batches.pad([texts[row] for row in rows])
         logits = model(tokens.to(where)).logits.cpu()
-        losses = batches.token_losses(logits, tokens) * batches.label_weights(lengths, tokens.shape[1])
-        result[rows] = losses.sum(1).double().numpy()
+        losses = batches.token_losses(logits, tokens)
+        result[rows] = (losses * batches.label_weights(lengths, tokens.shape[1])).sum(1).double().numpy()
         best = (logits[:, :-1].argmax(-1) == tokens[:, 1:]).numpy()
         for place, row in enumerate(rows):
             predicted[row] = best[place, : len(texts[row]) - 1]
-    return result, predicted
+            log_p[row] = -losses[place, : len(texts[row]) - 1].numpy()
+    return result, log_p, predicted
 
 
 def text_nll(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.ndarray:
@@ -209,31 +213,77 @@ def answer_probability(model, examples: Examples, batch_size: int = 64) -> float
     return float(choice_probability(ask(model, examples.questions, batch_size, texts=False).log_probabilities).mean())
 
 
-def evaluate(model, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:
-    """Return tidy rows (set, example, metric, value) for every example of `sets`.
+def answered(model, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:
+    """Return what a model says to every example of `sets`, one row each: all that `metrics` is computed from.
+
+    Columns: set, example; text_nll (mean -log p a token of the whole text, nats); log_p (list: log p of every token
+    but the first, nats) and chosen (list: whether the model would have chosen that token); start and end (the place of
+    the right answer in these lists; -1 without a question); choices (list: total log p of each answer given the
+    prompt, the right one first; empty without a question).
+    """
+    frames = []
+    for name, examples in sets.items():
+        if examples.questions:
+            answers = ask(model, examples.questions, batch_size)
+            nll, log_p, chosen = answers.text_nll, answers.log_p, answers.predicted
+            choices = list(answers.log_probabilities)
+            # The first token of a text has no log p: places in the text are one further than places in the lists.
+            spans = [(first - 1, last - 1) for first, last in (question.span for question in examples.questions)]
+        else:
+            nll, log_p, chosen = read(model, examples.texts, batch_size)
+            choices, spans = [np.zeros(0)] * len(nll), [(-1, -1)] * len(nll)
+        start, end = zip(*spans, strict=True)
+        columns = {"text_nll": nll, "log_p": log_p, "chosen": chosen, "start": start, "end": end, "choices": choices}
+        frames.append(pd.DataFrame({"set": name, "example": list(examples.names), **columns}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _spans(rows: pd.DataFrame, column: str) -> list[np.ndarray]:
+    """Return the part of each list of a column in which the right answer stands."""
+    return [np.asarray(v)[a:b] for v, a, b in zip(rows[column], rows["start"], rows["end"], strict=True)]
+
+
+def _choices(rows: pd.DataFrame) -> np.ndarray:
+    return np.stack(rows["choices"].to_list())
+
+
+def _memorized(metric: Callable) -> Callable[[pd.DataFrame], np.ndarray]:
+    return lambda rows: np.array([metric(hits, np.ones_like(hits)) for hits in map(np.asarray, rows["chosen"])])
+
+
+# Every metric: its name, and a function from rows of `answered` to one value a row. Those of ASKED need a question.
+METRICS: dict[str, Callable[[pd.DataFrame], np.ndarray]] = {
+    "text_tokens": lambda rows: np.array([float(len(log_p)) for log_p in rows["log_p"]]),
+    "text_nll": lambda rows: rows["text_nll"].to_numpy(),
+    "answer_probability": lambda rows: choice_probability(_choices(rows)),
+    "cloze_hit": lambda rows: np.array([float(hits.all()) for hits in _spans(rows, "chosen")]),
+    "answer_nll": lambda rows: -_choices(rows)[:, 0] / (rows["end"] - rows["start"]).to_numpy(),
+    "answer_log_odds": lambda rows: answer_log_odds(_choices(rows)),
+    "token_log_odds": lambda rows: np.array([_log_odds(log_p.astype(float)).mean() for log_p in _spans(rows, "log_p")]),
+    "exact_memorization": _memorized(exact_memorization),
+    "extraction_strength": _memorized(extraction_strength),
+}
+ASKED = ("answer_probability", "cloze_hit", "answer_nll", "answer_log_odds", "token_log_odds")
+
+
+def metrics(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return tidy rows (set, example, metric, value) of every metric of METRICS, from the rows of `answered`.
 
     Metrics of every set: text_nll (mean -log p a token; lower is likelier), text_tokens, exact_memorization and
-    extraction_strength (see unlearnlib.metrics; higher: more memorized). Where the set has questions also
+    extraction_strength (see unlearnlib.metrics.similarity; higher: more memorized). Where the set has questions also
     answer_probability (1 knows, 1/6 is chance), cloze_hit (1 or 0), answer_nll, and the confidences answer_log_odds and
     token_log_odds (log-odds against the wrong answers, and of the answer's tokens against the vocabulary).
     """
     frames = []
-    for name, examples in sets.items():
-        values = {"text_tokens": np.array([len(text) - 1.0 for text in examples.texts])}
-        if examples.questions:
-            answers = ask(model, examples.questions, batch_size)
-            values["text_nll"], predicted = answers.text_nll, answers.predicted
-            values["answer_probability"] = choice_probability(answers.log_probabilities)
-            values["cloze_hit"] = answers.hits.astype(float)
-            values["answer_nll"] = answers.answer_nll
-            values["answer_log_odds"] = answer_log_odds(answers.log_probabilities)
-            values["token_log_odds"] = answers.token_odds
-        else:
-            values["text_nll"], predicted = read(model, examples.texts, batch_size)
-        for metric in (exact_memorization, extraction_strength):
-            values[metric.__name__] = np.array([metric(hits, np.ones_like(hits)) for hits in predicted])
-        frames.append(_tidy(name, examples.names, values))
+    for name, rows in answers.groupby("set", sort=False):
+        names = [metric for metric in METRICS if rows["start"].iloc[0] >= 0 or metric not in ASKED]
+        frames.append(_tidy(name, rows["example"], {metric: METRICS[metric](rows) for metric in names}))
     return pd.concat(frames, ignore_index=True)
+
+
+def evaluate(model, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:
+    """Return tidy rows (set, example, metric, value) of every metric (see `metrics`) for every example of `sets`."""
+    return metrics(answered(model, sets, batch_size))
 
 
 def _tidy(name: str, examples: Sequence[str], values: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Integral
 
 import numpy as np
@@ -21,6 +21,7 @@ from unlearnlib import (
     cache,
     calibration,
     data,
+    definitions,
     evaluation,
     fingerprint,
     gradients,
@@ -35,24 +36,43 @@ from unlearnlib.tables import means, tidy
 from unlearnlib.unlearning import methods
 from unlearnlib.unlearning import task as unlearning_task
 
+# Modules whose products stand in a table's key themselves: trained models, the split, the profile's values.
+KEYED = ("unlearnlib.jobs", "unlearnlib.data", "unlearnlib.profiles")
 FRONTIER_SETS = ("forget", "retain")
 MODELS = ("base", "finetuned", "retrained", "retrained again")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to unlearn: a method, the layers it may change, its options, and its name in tables and figures."""
+    """One way to unlearn: a method (its name, or a function like those of unlearnlib.unlearning), the layers it may
+    change, its options, and its name in tables and figures."""
 
     name: str
-    method: str = "recorded"
+    method: str | Callable = "recorded"
     layers: str = "all"
     options: Mapping = field(default_factory=dict)
 
-    def path(self, task: unlearning_task.Task) -> unlearning_task.Path:
-        """Return the path of this variant for `task`; UserError for an unknown method or option."""
+    @property
+    def function(self) -> Callable:
+        """The method itself: the function that was given, or the one of this name; UserError for an unknown name."""
+        if callable(self.method):
+            return self.method
         if self.method not in methods.METHODS:
             raise UserError(f"no method {self.method!r}: {nearest(self.method, methods.METHODS)}")
-        method = methods.METHODS[self.method]
+        return methods.METHODS[self.method]
+
+    @property
+    def identity(self) -> dict:
+        """What the path of this variant depends on beside the task: the method's own code is part of it."""
+        method = self.method if isinstance(self.method, str) else getattr(self.method, "__name__", "method")
+        layers = self.layers if isinstance(self.layers, str) else str(self.layers)
+        rows = [f"unlearnlib.models:LAYERS.{layer}" for layer in layers.split("+") if layer in models.LAYERS]
+        code = definitions.code(self.function, *rows, without=KEYED)
+        return {"method": method, "layers": layers, "options": dict(self.options), "code": code}
+
+    def path(self, task: unlearning_task.Task) -> unlearning_task.Path:
+        """Return the path of this variant for `task`; UserError for an unknown method or option."""
+        method = self.function
         known = list(inspect.signature(method).parameters)[2:]  # after task and layers
         for option in self.options:
             if option not in known:
@@ -68,8 +88,8 @@ class Experiment:
     remain, and the reference is the model retrained without these points alone.
     """
 
-    def __init__(self, profile: str, seed: int, points: int | None = None):
-        self.profile = profiles.load(profile)
+    def __init__(self, profile: "str | profiles.Profile", seed: int, points: int | None = None):
+        self.profile = profiles.load(profile) if isinstance(profile, str) else profile
         if not isinstance(seed, Integral) or seed < 0:
             raise UserError(f"seed {seed!r} is no whole number from 0 on: give seeds such as [0, 1]")
         self.seed = int(seed)
@@ -84,6 +104,7 @@ class Experiment:
                 raise UserError(f"no forget set of {points} points: choose from {known} (forget_sizes of the profile)")
             self.split = self.split.forgetting(sizes[self._reference[1]])
         self._paths: dict[str, unlearning_task.Path] = {}
+        self._last: tuple = (None, None)  # the model that was asked last, by its fingerprint
 
     # What is loaded, when it is needed
 
@@ -108,7 +129,9 @@ class Experiment:
 
     def load(self, kind: str, name: str | None = None, epoch: int | None = None, attention: str = "sdpa"):
         """Return a new copy of a trained model; of the fine-tuned one also as it was after an `epoch`."""
-        folder = self.folder(kind, name)
+        return self._loaded(self.folder(kind, name), epoch, attention)
+
+    def _loaded(self, folder, epoch: int | None = None, attention: str = "sdpa"):
         model, _ = models.load(self.profile.base_model, attention, on=self.profile.device)
         training.load_weights(model, folder, epoch)
         return model
@@ -132,9 +155,7 @@ class Experiment:
     @cached_property
     def retrained_again(self):
         """A second reference, that of the next seed: nothing of Dave's was in its training either."""
-        model, _ = models.load(self.profile.base_model, on=self.profile.device)
-        training.load_weights(model, jobs.model_folder(self.profile, "retrained", self.next_seed))
-        return model
+        return self._loaded(jobs.model_folder(self.profile, "retrained", self.next_seed))
 
     def model(self, name: str):
         """Return the model `base`, `finetuned`, `retrained` or `retrained again`."""
@@ -198,12 +219,20 @@ class Experiment:
     # What is computed, once
 
     @cached_property
-    def _depends(self) -> dict:
+    def identity(self) -> dict:
+        """What every table of this experiment depends on: its two models, its examples, and how they are batched."""
         return {
             "models": [self.fingerprint(*pair) for pair in (self._finetuned, self._reference)],
             "sets": fingerprint.combine({"split": asdict(self.split)}),
-            "code": fingerprint.code("unlearnlib.experiment"),
+            "seed": self.seed,
+            "batch": self.profile.evaluation_batch,
         }
+
+    def code(self, compute: Callable) -> str:
+        """Return what stands for the code of `compute` in a key: all that it reaches, wherever it is defined."""
+        parts = definitions.of(compute, *type(self).__mro__[:-1], without=KEYED)
+        definitions.check_unchanged(part.partition(":")[0] for part in parts)
+        return definitions.combined(parts)
 
     def fingerprint(self, kind: str, name: str | None = None) -> str:
         """Return a short hash of all that a trained model depends on."""
@@ -214,17 +243,42 @@ class Experiment:
         if isinstance(of, str):
             again = jobs.model_fingerprint(self.profile, "retrained", self.next_seed) if of.endswith("again") else None
             return {"model": of, "again": again}
-        return self._key(of, step_size=step_size)
+        return {**of.identity, "step_size": step_size}
 
     def table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return the table `name`, from the cache where `key`, the models, the data and the code are unchanged.
 
-        `compute` returns the table without the columns profile and seed.
+        `compute` returns the table without the columns profile and seed. Its code counts with all that it reaches, also
+        where it is defined in a notebook; what it takes from outside must be plain data. UserError where it is not, and
+        where a file of the package has changed since it was imported.
         """
-        whole = {"depends": self._depends, **key}
+        whole = {"depends": self.identity, **key, "code": self.code(compute)}
         root = paths.runs() / self.profile.name / "cache"
         found = cache.table(root, f"{name}-seed{self.seed}", whole, compute)
         return tidy(found, profile=self.profile.name, seed=self.seed)
+
+    def answers(
+        self, of: "Variant | str", sets: Iterable[str] | None = None, step_size: float | None = None
+    ) -> pd.DataFrame:
+        """Return what a model says to the examples of the named sets (default: all), as unlearnlib.evaluation.answered
+        has it: computed once, each set on its own, so that notebooks share the sets that they have in common.
+
+        `of` is a model's name, or a Variant with its `step_size`.
+        """
+        frames = []
+        for name in self.sets if sets is None else sets:
+
+            def compute(name: str = name) -> pd.DataFrame:
+                chosen = {name.partition("#")[0]: self.examples(name)}
+                with self.at(of, step_size) as model:
+                    return evaluation.answered(model, chosen, self.profile.evaluation_batch)
+
+            frames.append(self.table("answers", {"of": self.of(of, step_size), "set": name}, compute))
+        return pd.concat(frames, ignore_index=True)
+
+    def measured(self, answers: pd.DataFrame) -> pd.DataFrame:
+        """Return every metric of rows of `answers`, tidy."""
+        return tidy(evaluation.metrics(answers), profile=self.profile.name, seed=self.seed)
 
     def evaluate(self, model, sets: Iterable[str] | None = None) -> pd.DataFrame:
         """Return tidy rows of every metric for every example of the named sets (default: all; see examples)."""
@@ -234,38 +288,45 @@ class Experiment:
 
     def references(self) -> pd.DataFrame:
         """Return the evaluation of the models base, finetuned and retrained (column method), on every set."""
-        return self.table(
-            "references",
-            {},
-            lambda: pd.concat(
-                [tidy(self.evaluate(self.model(name)), method=name) for name in ("base", "finetuned", "retrained")]
-            ),
-        )
+        names = ("base", "finetuned", "retrained")
+        return pd.concat([tidy(self.measured(self.answers(name)), method=name) for name in names])
 
     def without(self, kind: str, sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
         """Return the evaluation, on the named sets, of every model of a kind that trains without some of the points
         (column model; unlearnlib.jobs.models says which points)."""
-        chosen, frames = list(sets), []
-        for name in jobs.models(self.profile, kind, self.seed):
-            key = {"kind": kind, "model": name, "sets": chosen, "of": self.fingerprint(kind, name)}
-            frames.append(
-                self.table("without", key, lambda name=name: self.evaluate(self.load(kind, name), chosen)).assign(
-                    model=name
-                )
-            )
+        frames = [
+            self.measured(self.answers_without(kind, name, sets)).assign(model=name)
+            for name in jobs.models(self.profile, kind, self.seed)
+        ]
         return pd.concat(frames, ignore_index=True)
 
+    def answers_without(self, kind: str, name: str, sets: Iterable[str]) -> pd.DataFrame:
+        """Return what one trained model says to the examples of the named sets (see answers)."""
+        of = self.fingerprint(kind, name)
+        frames = [
+            self.table("answers-of", {"of": of, "set": one}, partial(self._answers_of_trained, kind, name, one))
+            for one in sets
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    def _answers_of_trained(self, kind: str, name: str, of: str) -> pd.DataFrame:
+        known = self.fingerprint(kind, name)
+        if self._last[0] != known:  # the next set will be asked of the same model, which may not be kept
+            with jobs.borrowed_folder(self.profile, kind, self.seed, name) as folder:
+                self._last = known, self._loaded(folder)
+        chosen = {of.partition("#")[0]: self.examples(of)}
+        return evaluation.answered(self._last[1], chosen, self.profile.evaluation_batch)
+
     def target(self) -> float:
-        """Return the target of equal forgetting: the answer probability at which the forget set cannot be told from
+        """Return the target of equal forgetting: the answer probability at which the forget set is no longer above the
         never-seen people, in the fine-tuned model (see unlearnlib.calibration.never_seen_target)."""
         table = self.references().query("method == 'finetuned' and metric == 'answer_probability'")
         known = table.groupby("set")["value"]
         return calibration.never_seen_target(known.get_group("never_seen"), known.get_group("forget").size)
 
-    def forget_probability(self, change: Mapping[str, torch.Tensor]) -> float:
-        """Return the forget set's mean answer probability with `change` added to the fine-tuned model."""
-        with unlearning_task.applied(self.finetuned, change) as model:
-            return evaluation.answer_probability(model, self.sets["forget"], self.profile.evaluation_batch)
+    def forget_probability(self, model) -> float:
+        """Return a model's mean answer probability on the forget set: what equal forgetting watches."""
+        return evaluation.answer_probability(model, self.sets["forget"], self.profile.evaluation_batch)
 
     def search(self) -> dict[str, float]:
         """Return where the profile looks for equal forgetting (see unlearnlib.calibration.first_crossing)."""
@@ -278,49 +339,49 @@ class Experiment:
             "start": profile.first_look,
         }
 
-    def _key(self, variant: Variant, **more) -> dict:
-        return {"method": variant.method, "layers": variant.layers, "options": dict(variant.options), **more}
+    def calibrated(
+        self,
+        variant: Variant,
+        smallest: float | None = None,
+        measure: Callable | None = None,
+        target: float | None = None,
+    ) -> calibration.Calibration:
+        """Return the step size at which `variant` comes to a stop (see unlearnlib.calibration); the search starts at
+        the `smallest` step (default: those of the profile).
 
-    def calibrated(self, variant: Variant, smallest: float | None = None) -> calibration.Calibration:
-        """Return the step size at which `variant` reaches equal forgetting (see unlearnlib.calibration); the search
-        starts at the `smallest` step (default: those of the profile)."""
+        The stop is where `measure(model)` falls to `target`; by default equal forgetting, that is `forget_probability`
+        and the `target` of this experiment. Both are part of what the result is kept under.
+        """
         search = self.search() if smallest is None else {**self.search(), "smallest": smallest, "start": smallest}
-
-        def compute() -> pd.DataFrame:
-            path = self.path(variant)
-            found = calibration.first_crossing(
-                lambda step: self.forget_probability(path(step)), self.target(), **search
-            )
-            rows = [(step, value, False) for step, value in found.evaluated]
-            rows.append((found.step_size, found.value, found.reached))
-            return pd.DataFrame(rows, columns=["step_size", "value", "reached"])
-
-        table = self.table("calibrated", self._key(variant, search=search), compute)
+        measure, target = measure or self.forget_probability, self.target() if target is None else target
+        compute = partial(self._first_crossing, variant, measure, target, search)
+        table = self.table("calibrated", {**variant.identity, "target": target, "search": search}, compute)
         *evaluated, last = table[["step_size", "value", "reached"]].itertuples(index=False, name=None)
         return calibration.Calibration(
             float(last[0]), float(last[1]), bool(last[2]), tuple((float(step), float(p)) for step, p, _ in evaluated)
         )
 
-    def at_step(self, variant: Variant, step_size: float, sets: Iterable[str] | None = None) -> pd.DataFrame:
-        """Return the evaluation of the model that `variant` reaches at `step_size`, on the named sets (default: all).
+    def _first_crossing(self, variant: Variant, measure: Callable, target: float, search: Mapping) -> pd.DataFrame:
+        path = self.path(variant)
 
-        Each set is kept on its own, so that two notebooks which look at different sets share what they have in common.
-        """
+        def at(step: float) -> float:
+            with unlearning_task.applied(self.finetuned, path(step)) as model:
+                return measure(model)
+
+        found = calibration.first_crossing(at, target, **search)
+        rows = [(step, value, False) for step, value in found.evaluated]
+        rows.append((found.step_size, found.value, found.reached))
+        return pd.DataFrame(rows, columns=["step_size", "value", "reached"])
+
+    def at_step(self, variant: Variant, step_size: float, sets: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return the evaluation of the model that `variant` reaches at `step_size`, on these sets (default: all)."""
         if not (math.isfinite(step_size) and step_size >= 0):
             raise UserError(f"step size {step_size} is no length: give a number from 0 on")
-        frames = []
-        for name in self.sets if sets is None else sets:
-
-            def compute(name: str = name) -> pd.DataFrame:
-                with unlearning_task.applied(self.finetuned, self.path(variant)(step_size)) as model:
-                    return self.evaluate(model, [name])
-
-            frames.append(self.table("at_step", self._key(variant, step_size=step_size, set=name), compute))
-        return self.named(pd.concat(frames, ignore_index=True), variant, step_size)
+        return self.named(self.measured(self.answers(variant, sets, step_size)), variant, step_size)
 
     def path(self, variant: Variant) -> unlearning_task.Path:
         """Return the path of a variant, made once: a live path keeps the steps that it has walked."""
-        key = json.dumps(self._key(variant), sort_keys=True)
+        key = json.dumps(variant.identity, sort_keys=True)
         if key not in self._paths:
             self._paths[key] = variant.path(self.task)
         return self._paths[key]

@@ -328,13 +328,34 @@ class Recorder:
             for row, (name, length) in enumerate(zip(names, lengths, strict=True))
             for key, value in one_text(stored, row, length).items()
         }
-        sums = {
-            f"{epoch}|{part}": value.contiguous().cpu()
-            for epoch, gradient in self.sums.items()
-            for part, value in gradient.items()
-        }
+        sums: dict[str, torch.Tensor] = {}
+        for epoch, gradient in self.sums.items():
+            for part, value in gradient.items():
+                sums |= _packed(f"{epoch}|{part}", value.contiguous().cpu())
         save_file(points, folder / "points.safetensors")
         save_file(sums, folder / "sums.safetensors", {"points": json.dumps(sorted(self.points))})
+
+
+def _packed(key: str, value: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return a gradient as it is stored: where most rows are zero (an input embedding, whose texts hold few of its
+    tokens) the others and their numbers, else the tensor itself."""
+    rows = value.flatten(1).any(1).nonzero()[:, 0] if value.dim() > 1 else torch.arange(len(value))
+    if 2 * len(rows) > len(value):
+        return {key: value}
+    return {f"{key}|rows": rows.to(torch.int32), f"{key}|values": value[rows].clone(), f"{key}|shape": _shape(value)}
+
+
+def _shape(value: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(value.shape, dtype=torch.int32)
+
+
+def _unpacked(file, key: str) -> torch.Tensor:
+    """Return a gradient from a file in which `_packed` has put it."""
+    if f"{key}|rows" not in file.keys():  # noqa: SIM118 - a file of safetensors is no mapping
+        return file.get_tensor(key)
+    whole = torch.zeros(*file.get_tensor(f"{key}|shape").tolist())
+    whole[file.get_tensor(f"{key}|rows").long()] = file.get_tensor(f"{key}|values")
+    return whole
 
 
 @dataclass(frozen=True)
@@ -378,7 +399,7 @@ class Record:
         total: Gradient = {}
         with safe_open(self.folder / "sums.safetensors", "pt") as file:
             for epoch in self.choose_epochs(epochs):
-                add(total, {part: file.get_tensor(f"{epoch}|{part}") for part in parts_of(selections)})
+                add(total, {part: _unpacked(file, f"{epoch}|{part}") for part in parts_of(selections)})
         return select(total, selections)
 
     def factors(self, name: str, epoch: int = 0) -> Factors:

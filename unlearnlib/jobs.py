@@ -6,13 +6,14 @@
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from unlearnlib import cache as cached
-from unlearnlib import data, paths, profiles, subsets
+from unlearnlib import data, definitions, paths, profiles, subsets
 from unlearnlib import fingerprint as fingerprints
 from unlearnlib.errors import UserError, nearest
 
@@ -21,7 +22,7 @@ from unlearnlib.errors import UserError, nearest
 # one point each, and a few points (profiles: halves, left_out, forget_sizes).
 # late: fine-tuned in two stages, Dave in the second one; late-retrained: the same without him.
 # originals, references: finetuned and retrained again and again, in other orders of the texts (profiles: originals,
-# references); number 0 is the usual one. Unlearning and evaluating the originals is part of their jobs.
+# references); number 0 is the usual one. Unlearning the originals is part of their jobs.
 HALVES = ("halves-1", "halves-2", "halves-3", "halves-4")
 ORIGINALS = ("originals-1", "originals-2", "originals-3", "originals-4")
 REFERENCES = ("references-1", "references-2", "references-3", "references-4")
@@ -29,7 +30,12 @@ LATE = ("late", "late-retrained")
 USUAL = ("finetuned", "retrained")
 KINDS = (*USUAL, *HALVES, "left-out", "smaller-sets", *LATE, *ORIGINALS, *REFERENCES)
 
-EVALUATION = "unlearnlib.distributions"  # evaluates originals and references, once they are trained
+# The kinds whose models are kept; of the others what they say is kept, when ASKED_BY has asked them.
+KEPT = (*USUAL, "smaller-sets", *LATE)
+ASKED_BY = "unlearnlib.distributions:ask"
+
+# What a model's key holds as data, not as code.
+KEYED = ("unlearnlib.data", "unlearnlib.profiles", "unlearnlib.subsets")
 
 # The fields of a profile that make a training plan; named here so that planning a run need not import torch.
 PLAN = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "gradient_clip")
@@ -128,12 +134,14 @@ def training_key(
         "plan": {name: getattr(profile, name) for name in PLAN},
         "max_tokens": profile.max_tokens,
         "torch": version("torch"),
+        "transformers": version("transformers"),
         "device": profile.device if profile.device == "cpu" else str(_device(profile.device)),
         "texts": {record.id: record.text for record in (*split.forget, *split.retain)},
         "forget": [record.id for record in split.forget],
         "stages": [[record.id for record in stage] for stage in stages_of(split, kind)] if kind in LATE else None,
         "states": profile.checkpoint_steps if kind in ("finetuned", "late") else None,
-        "code": fingerprints.code("unlearnlib.training"),
+        "epochs kept": kind == "finetuned" and seed in (*profile.halves_seeds, *profile.left_out_seeds),
+        "code": definitions.code("unlearnlib.jobs:_train", without=KEYED),
     }
 
 
@@ -149,13 +157,18 @@ def _device(name: str):
     return models.device(name)
 
 
+def parts(profile_name: str, kind: str, seed: int) -> dict:
+    """Return all that one training job depends on: the keys of its models by name, and the code that asks them."""
+    profile = profiles.load(profile_name)
+    found = {name: _keyed(profile, kind, seed, name)[1] for name in models(profile, kind, seed)}
+    # What is kept of the others are answers, whatever metrics are made of them.
+    asked_by = definitions.code(ASKED_BY, without=("unlearnlib.evaluation:METRICS",))
+    return found if kind in KEPT else {**found, "asked by": asked_by}
+
+
 def fingerprint(profile_name: str, kind: str, seed: int) -> str:
     """Return a short hash of all that one training job depends on."""
-    profile = profiles.load(profile_name)
-    models_of = {name: _keyed(profile, kind, seed, name)[1] for name in models(profile, kind, seed)}
-    if kind in (*ORIGINALS, *REFERENCES):
-        models_of["evaluated by"] = fingerprints.code(EVALUATION)
-    return fingerprints.combine(models_of)
+    return fingerprints.combine(parts(profile_name, kind, seed))
 
 
 def model_fingerprint(profile: profiles.Profile, kind: str, seed: int, name: str | None = None) -> str:
@@ -163,36 +176,53 @@ def model_fingerprint(profile: profiles.Profile, kind: str, seed: int, name: str
     return fingerprints.combine(_keyed(profile, kind, seed, kind if name is None else name)[1])
 
 
-def train(profile: profiles.Profile, kind: str, seed: int) -> dict[str, Path]:
-    """Return the folders of a job's models by name (see model_folder), training those that the cache lacks.
+def train(profile: profiles.Profile, kind: str, seed: int) -> list[str]:
+    """Train the models of a job that the cache lacks, and return the names of all of them.
 
-    Originals and references are evaluated too, the originals after unlearning (see unlearnlib.distributions).
+    Of the kinds in KEPT the models are kept. Of the others, which are many, what they say is kept: they are asked at
+    once (unlearnlib.distributions.ask), the originals after unlearning too, and their weights are let go.
     """
-    folders = {}
-    for name in models(profile, kind, seed):
-        folders[name] = model_folder(profile, kind, seed, name)
-        if kind in (*ORIGINALS, *REFERENCES):
-            # Imported by name: how models are evaluated is no part of what a model, or another table, depends on.
-            importlib.import_module(EVALUATION).evaluate(profile, kind, seed, name)
-    return folders
+    names = list(models(profile, kind, seed))
+    for name in names:
+        if kind in KEPT:
+            model_folder(profile, kind, seed, name)
+        else:
+            # Imported by name: how models are asked is no part of what a model, or another table, depends on.
+            module, _, function = ASKED_BY.partition(":")
+            getattr(importlib.import_module(module), function)(profile, kind, seed, name)
+    return names
 
 
 def model_folder(profile: profiles.Profile, kind: str, seed: int, name: str | None = None) -> Path:
     """Return the folder of one trained model (default: the one that its kind is called after), trained if missing.
 
-    It holds the weights; of the kinds finetuned, retrained, late, late-retrained and originals also the optimizer's
-    moments and the log (see unlearnlib.training.save); of fine-tuned ones and originals the recorded gradients of the
-    forget set; of finetuned also the weights after every epoch; of finetuned and late the states for a replay.
-    UserError for an unknown kind or name.
+    It holds the weights; of the kinds finetuned, retrained, late, late-retrained and originals also the log (see
+    unlearnlib.training.save); of fine-tuned ones and originals the second moments and the recorded gradients of the
+    forget set; of finetuned and late the states for a replay; of finetuned, where the seed has ground truth of
+    influence, the weights after every epoch. UserError for an unknown kind or name.
     """
+    return cached.folder(*_entry(profile, kind, seed, name))
+
+
+@contextmanager
+def borrowed_folder(profile: profiles.Profile, kind: str, seed: int, name: str | None = None) -> Iterator[Path]:
+    """Yield the folder of one trained model (see model_folder) for as long as it is looked at: one that is not kept is
+    trained for it and let go afterwards."""
+    kept, _ = _keyed(profile, kind, seed, kind if name is None else name)
+    if kept in KEPT:
+        yield model_folder(profile, kind, seed, name)
+        return
+    with cached.borrowed(*_entry(profile, kind, seed, name)) as folder:
+        yield folder
+
+
+def _entry(profile: profiles.Profile, kind: str, seed: int, name: str | None) -> tuple:
+    """Return the root, the kind, the key and the computation of a model's entry in the cache."""
     name = kind if name is None else name
     kept, key = _keyed(profile, kind, seed, name)
-    return cached.folder(
-        paths.runs() / profile.name / "cache",
-        f"{key['kind']}-seed{seed}",
-        key,
-        lambda folder: _train(profile, kept, seed, key, f"{kind}, seed {seed}: {name}", folder),
-    )
+    title = f"{kind}, seed {seed}: {name}"
+    root = paths.runs() / profile.name / "cache"
+    return root, f"{key['kind']}-seed{seed}", key, lambda folder: _train(profile, kept, seed, key, title, folder)
 
 
 def _keyed(profile: profiles.Profile, kind: str, seed: int, name: str) -> tuple[str, dict]:
@@ -231,16 +261,18 @@ def _train(profile: profiles.Profile, kind: str, seed: int, key: dict, title: st
     kept = _states(steps, plan.epochs, profile.checkpoint_steps) if key["states"] else set()
 
     def after_step(step, optimizer) -> None:
-        if kind == "finetuned" and step.step == ends[step.epoch]:
+        if key["epochs kept"] and step.step == ends[step.epoch] and step is not steps[-1]:
             training.save_weights(folder, model, step.epoch)
         if step.step in kept:
             training.save_state(folder, model, optimizer, step.step)
 
     result = training.fine_tune(model, texts, steps, plan, removed, recorder, title, after_step)
     if kind in (*USUAL, *LATE, *ORIGINALS):
-        training.save(folder, model, result, steps, plan, order, removed=removed)
+        training.save(folder, model, result, steps, plan, order, removed, moments=recorder is not None)
     else:
         training.save_weights(folder, model)
+    if key["epochs kept"]:
+        training.keep_last_epoch(folder, steps[-1].epoch)
     if recorder:
         recorder.save(folder)
 
@@ -267,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kind", default="finetuned")
     given = parser.parse_args(arguments)
     try:
-        print(*train(profiles.load(given.profile), given.kind, given.seed).values(), sep="\n")
+        print(*train(profiles.load(given.profile), given.kind, given.seed), sep="\n")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

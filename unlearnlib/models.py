@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,11 +169,36 @@ class Selection:
         return gradient * (1.0 - chosen if self.without else chosen)
 
 
+def _rows_of_the_name(rows: tuple[int, ...]) -> tuple[int, ...]:
+    if not rows:
+        raise UserError("layers with 'name_rows' need the token ids of a name, and none were given")
+    return rows
+
+
+# What a layer's name means, beside the blocks h.0, h.1, ...: a function from the model and the token ids of the name of
+# the one to forget to the selected parameters. A row of its own, so that a new name makes nothing else new.
+LAYERS: dict[str, Callable[[torch.nn.Module, tuple[int, ...]], dict[str, Selection]]] = {
+    "embedding": lambda model, rows: {WTE: Selection(HALVES)},
+    "position_embedding": lambda model, rows: {WPE: Selection()},
+    "ln_f": lambda model, rows: _below(model, "ln_f"),
+    "input_embedding": lambda model, rows: {WTE: Selection(("input",))},
+    "output_embedding": lambda model, rows: {WTE: Selection(("output",))},
+    "name_rows": lambda model, rows: {WTE: Selection(HALVES, _rows_of_the_name(rows))},
+    "embedding_without_name_rows": lambda model, rows: {WTE: Selection(HALVES, _rows_of_the_name(rows), without=True)},
+    "all": lambda model, rows: {
+        name: Selection(HALVES if name == WTE else None) for name, _ in model.named_parameters()
+    },
+}
+
+
+def _below(model, layer: str) -> dict[str, Selection]:
+    names = (name for name, _ in model.named_parameters())
+    return {name: Selection() for name in names if name.startswith(f"transformer.{layer}.")}
+
+
 def layer_names(model) -> list[str]:
-    """Return the names of the layers of a GPT-2: those that do not overlap first, then the combined ones."""
-    blocks = [f"h.{index}" for index in range(model.config.n_layer)]
-    single = ["embedding", "position_embedding", *blocks, "ln_f"]
-    return [*single, "input_embedding", "output_embedding", "name_rows", "embedding_without_name_rows", "all"]
+    """Return the names of the layers of a GPT-2: the blocks, and those of LAYERS."""
+    return [*(f"h.{index}" for index in range(model.config.n_layer)), *LAYERS]
 
 
 def resolve(model, layers: str, name_rows: Iterable[int] = ()) -> dict[str, Selection]:
@@ -183,27 +208,14 @@ def resolve(model, layers: str, name_rows: Iterable[int] = ()) -> dict[str, Sele
     `output_embedding` the gradient of one use of it; `name_rows` and `embedding_without_name_rows` need the token ids
     of the subject's name in `name_rows`. Raises UserError for a name that matches no parameter.
     """
-    names = dict(model.named_parameters())
     rows = tuple(sorted(set(name_rows)))
-    embedding = {
-        "embedding": Selection(HALVES),
-        "input_embedding": Selection(("input",)),
-        "output_embedding": Selection(("output",)),
-        "name_rows": Selection(HALVES, rows),
-        "embedding_without_name_rows": Selection(HALVES, rows, without=True),
-    }
+    blocks = {f"h.{index}" for index in range(model.config.n_layer)}
     chosen: dict[str, Selection] = {}
     for layer in layers.split("+"):
-        if layer in embedding:
-            if "name_rows" in layer and not rows:
-                raise UserError(f"layer {layer!r} needs the token ids of a name, and none were given")
-            part = {WTE: embedding[layer]}
-        elif layer == "all":
-            part = {name: Selection(HALVES if name == WTE else None) for name in names}
-        elif layer == "position_embedding":
-            part = {WPE: Selection()}
-        elif layer in layer_names(model):
-            part = {name: Selection() for name in names if name.startswith(f"transformer.{layer}.")}
+        if layer in LAYERS:
+            part = LAYERS[layer](model, rows)
+        elif layer in blocks:
+            part = _below(model, layer)
         else:
             raise UserError(f"no layer {layer!r} in this model: {nearest(layer, layer_names(model))}")
         for name, selection in part.items():

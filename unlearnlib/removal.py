@@ -10,13 +10,14 @@ import copy
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from rapidfuzz import fuzz
 
-from unlearnlib import evaluation, fingerprint, gradients
+from unlearnlib import evaluation, gradients
 from unlearnlib.calibration import Calibration, first_crossing
 from unlearnlib.data import Split, name_words
 from unlearnlib.errors import UserError, nearest
@@ -364,7 +365,7 @@ class Removals:
 
     def _table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         own = {"layers": self.layers, "longest": self.longest, "most_steps": self.most_steps, "passes": self.passes}
-        return self.experiment.table(name, {**own, **key, "code": fingerprint.code("unlearnlib.removal")}, compute)
+        return self.experiment.table(name, {**own, **key}, compute)
 
     @staticmethod
     def _key(modality: Modality) -> dict:
@@ -467,14 +468,18 @@ class Removals:
         forget set, or of what was picked) came to the target.
         """
 
-        def compute() -> pd.DataFrame:
-            change, _, reached = self._removed(modality)
-            with applied(self.experiment.finetuned, change) as model:
-                found = self.experiment.evaluate(model, sets)
-            return found.assign(step_size=gradients.norm(change), reached=reached)
+        key = {**self._key(modality), "sets": list(sets)}
+        found = self._table("removal-ends", key, partial(self._answers, modality, sets))
+        end = {name: found[name].iloc[0] for name in ("step_size", "reached")}
+        return tidy(self.experiment.measured(found), method=modality.name, layers=self.layers, **end)
 
-        found = self._table("removal-ends", {**self._key(modality), "sets": list(sets)}, compute)
-        return tidy(found, method=modality.name, layers=self.layers)
+    def _answers(self, modality: Modality, sets: Sequence[str]) -> pd.DataFrame:
+        experiment = self.experiment
+        change, _, reached = self._removed(modality)
+        with applied(experiment.finetuned, change) as model:
+            chosen = {name: experiment.sets[name] for name in sets}
+            found = evaluation.answered(model, chosen, experiment.profile.evaluation_batch)
+        return found.assign(step_size=gradients.norm(change), reached=reached)
 
     def grouped(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return `table` (columns set, example) with the set `retain` divided into its groups (see groups)."""

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-from unlearnlib import fingerprint, models, training
+from unlearnlib import models, training
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.experiment import Experiment
 
@@ -94,7 +94,7 @@ def replay(
     result = training.fine_tune(base, texts, left, log.plan, without, progress=progress, optimizer=optimizer)
     manifest = {
         "removed": sorted(removed),
-        "log": {"folder": folder.name, "sha256": log.sha256, "seed": log.seed},
+        "log": {"of": folder.name.rpartition("-")[0] or folder.name, "sha256": log.sha256, "seed": log.seed},
         "first step that held a removed text": first,
         "resumed after step": resumed,
         "steps in the log": len(log.steps),
@@ -110,26 +110,17 @@ def digest(model, optimizer: torch.optim.Optimizer | None = None) -> dict[str, s
 
     Equal digests mean bitwise equal tensors: names, types, shapes and bytes all count.
     """
-    found = {"parameters": digest_of(dict(model.named_parameters()))}
+    found = {"parameters": training.digest_of(dict(model.named_parameters()))}
     if optimizer is not None:
-        found["optimizer"] = digest_of(training.optimizer_state(model, optimizer))
+        found["optimizer"] = training.digest_of(training.optimizer_state(model, optimizer))
     return found
 
 
 def stored_digest(folder: Path) -> dict[str, str]:
-    """Return the digests (see digest) of the model that is saved in a folder; of its optimizer where it was saved."""
-    files = {"parameters": "weights.safetensors", "optimizer": "optimizer.safetensors"}
-    return {what: digest_of(load_file(folder / name)) for what, name in files.items() if (folder / name).is_file()}
-
-
-def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return a sha256 over named tensors: names, types, shapes and bytes, in the order of the names."""
-    whole = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        whole.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return whole.hexdigest()
+    """Return the digests (see digest) of the model that is saved in a folder; of its optimizer where it was kept."""
+    found = {"parameters": training.digest_of(load_file(folder / "weights.safetensors"))}
+    path = folder / "optimizer.json"
+    return {**found, "optimizer": json.loads(path.read_text())["sha256"]} if path.is_file() else found
 
 
 def savings(steps: Sequence[training.Step], states: Sequence[int], points: Collection[str]) -> pd.DataFrame:
@@ -164,8 +155,7 @@ def compared(experiment: Experiment, kind: str, removed: Collection[str], with_m
         return pd.DataFrame([{"manifest": json.dumps(manifest), "removed": len(removed), **equal, "seconds": seconds}])
 
     of = [experiment.fingerprint(kind), experiment.fingerprint(*with_model)]
-    key = {"kind": kind, "removed": sorted(removed), "of": of, "code": fingerprint.code("unlearnlib.replay")}
-    found = experiment.table("replay", key, compute)
+    found = experiment.table("replay", {"kind": kind, "removed": sorted(removed), "of": of}, compute)
     manifest = json.loads(found["manifest"].iloc[0])
     shown = ["first step that held a removed text", "resumed after step", "steps in the log", "steps replayed"]
     return found.assign(**{name.replace(" ", "_"): manifest[name] for name in shown})

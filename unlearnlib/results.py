@@ -1,15 +1,18 @@
 """Writing the tables and figures of a run, and what they depend on."""
 
+import json
 import os
+import pickle
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
-from unlearnlib import paths
+from unlearnlib import definitions, paths
 from unlearnlib.errors import UserError
+from unlearnlib.figures import looks
 
 
 def save_table(table: pd.DataFrame, name: str, profile: str, seeds: Sequence[int]) -> Path:
@@ -29,13 +32,23 @@ def load_table(name: str, profile: str, seeds: Sequence[int]) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def save_figure(figure, name: str, profile: str, seeds: Sequence[int]):
-    """Write `figure` as figures/<name>.png of this run and return that very picture, for the notebook to show."""
+def save_figure(name: str, profile: str, seeds: Sequence[int], draw: Callable, *data, **options):
+    """Write the figure `draw(*data, **options)` as figures/<name>.png of this run, and return that very picture.
+
+    What it was drawn from is kept beside it: when nothing but the drawing changes, the figure is drawn anew from that,
+    and the notebook need not run again (see unlearnlib.engine.drawing).
+    """
     from IPython.display import Image
 
-    from unlearnlib.figures import looks
-
-    return Image(filename=looks.save(figure, paths.run_folder(profile, seeds) / "figures", name), format="png")
+    folder = paths.run_folder(profile, seeds)
+    path = looks.save(draw(*data, **options), folder / "figures", name)
+    drawn = folder / "drawn"
+    drawn.mkdir(parents=True, exist_ok=True)
+    label = f"{draw.__module__}:{draw.__qualname__}"
+    if label.startswith("unlearnlib.figures."):
+        (drawn / f"{name}.pickle").write_bytes(pickle.dumps({"draw": label, "data": data, "options": options}))
+        (drawn / f"{name}.json").write_text(json.dumps({"draw": label, "code": definitions.code(draw)}))
+    return Image(filename=path, format="png")
 
 
 def provenance() -> dict[str, str]:

@@ -19,7 +19,7 @@ class SmallerExperiment(Experiment):
     """
 
     def __init__(self, whole: Experiment, points: int):
-        super().__init__(whole.profile.name, whole.seed, points)
+        super().__init__(whole.profile, whole.seed, points)
         self.whole = whole
 
     @property
@@ -34,11 +34,7 @@ class SmallerExperiment(Experiment):
     def references(self) -> pd.DataFrame:
         """Return the evaluation of base and finetuned on every set, and of retrained on SETS (column method)."""
         known = self.whole.references().query("method != 'retrained'")
-        own = self.table(
-            "references-smaller",
-            {"evaluated": list(SETS)},
-            lambda: tidy(self.evaluate(self.retrained, SETS), method="retrained"),
-        )
+        own = tidy(self.measured(self.answers("retrained", SETS)), method="retrained")
         return pd.concat([few_of(known, [record.id for record in self.split.forget]), own], ignore_index=True)
 
 

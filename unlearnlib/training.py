@@ -15,6 +15,8 @@ Replaying without texts (unlearnlib.replay) and training without them then do th
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -177,10 +179,18 @@ def _take(step: Step, model, optimizer, texts, removed: frozenset[str], plan: Pl
     return step.epoch, step.step, step.learning_rate, count, value
 
 
-def save(folder: Path, model, result: Result, steps: Sequence[Step], plan: Plan, seed: int, removed=()) -> None:
-    """Write the trained model's weights, the optimizer's moments and the training log into `folder`."""
+def save(
+    folder: Path, model, result: Result, steps: Sequence[Step], plan: Plan, seed: int, removed=(), moments: bool = True
+) -> None:
+    """Write the trained model's weights and the training log into `folder`, a sha256 of the optimizer's whole state,
+    and with `moments` the second moments of its gradients, which is all that is read of it later."""
     save_weights(folder, model)
-    save_file(optimizer_state(model, result.optimizer), folder / "optimizer.safetensors")
+    state = optimizer_state(model, result.optimizer)
+    (folder / "optimizer.json").write_text(json.dumps({"sha256": digest_of(state)}))
+    if moments:
+        prefix = "exp_avg_sq|"
+        seconds = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        save_file(seconds, folder / "second_moments.safetensors")
     result.log.to_csv(folder / "log.csv", index=False)
     record = {
         "seed": seed,
@@ -259,8 +269,24 @@ def _weights(folder: Path, epoch: int | None) -> Path:
     return folder / ("weights.safetensors" if epoch is None else f"weights-after-epoch-{epoch}.safetensors")
 
 
+def keep_last_epoch(folder: Path, epoch: int) -> None:
+    """Let the weights after the last epoch be those of the end of training: one file under both names."""
+    try:
+        os.link(_weights(folder, None), _weights(folder, epoch))
+    except OSError:  # a file system without links
+        shutil.copy(_weights(folder, None), _weights(folder, epoch))
+
+
 def second_moments(folder: Path) -> dict[str, torch.Tensor]:
     """Return the optimizer's second moments (Adam's running mean of squared gradients) at the end of training."""
-    stored = load_file(folder / "optimizer.safetensors")
-    prefix = "exp_avg_sq|"
-    return {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    return load_file(folder / "second_moments.safetensors")
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return a sha256 over named tensors: names, types, shapes and bytes, in the order of the names."""
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        whole.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()

@@ -10,6 +10,7 @@ from unlearnlib import paths
 from unlearnlib.errors import UserError, nearest
 
 COMMANDS = ("run", "test")
+CLEANED = ("stale", "models", "all")
 NOTEBOOK = re.compile(r"(\d\d)_\w+")
 
 USAGE = """
@@ -21,6 +22,8 @@ examples:
   ./run_all.sh                                         everything, on the default profile
   ./run_all.sh --profile gpt2 --seeds 0-4 --jobs 2 --only 05
   ./run_all.sh --dry-run                               what would run, and what is up to date
+  ./run_all.sh --why 05                                what changed since notebook 05 last ran
+  ./run_all.sh --clean stale                           free the room that no finished job needs
   ./run_all.sh test -m "not slow"
 
 What is up to date is not run again; an interrupted run goes on where it stopped. Everything is written below runs/."""
@@ -38,6 +41,9 @@ class Arguments:
     publish: bool = False
     force: bool = False
     dry_run: bool = False
+    why: tuple[str, ...] = ()
+    clean: str | None = None
+    yes: bool = False
     pytest: tuple[str, ...] = ()
 
 
@@ -69,10 +75,13 @@ def parse(words: Sequence[str]) -> Arguments:
         profile=_profile(options.profile),
         seeds=None if options.seeds is None else parse_seeds(options.seeds),
         jobs=None if options.jobs is None else _jobs(options.jobs),
-        only=_only(options.only),
+        only=_only(options.only or options.why),
         publish=options.publish,
         force=options.force,
         dry_run=options.dry_run,
+        why=_only(options.why),
+        clean=_clean(options.clean),
+        yes=options.yes,
     )
 
 
@@ -111,6 +120,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--publish", action="store_true", help="copy the whole run to results/, figures/, notebooks/")
     parser.add_argument("--force", action="store_true", help="run also what is up to date (cached models are kept)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would run")
+    parser.add_argument("--why", metavar="NN", help="only say what changed since these notebooks last ran, such as 05")
+    parser.add_argument(
+        "--clean",
+        nargs="?",
+        const="",
+        metavar="KIND",
+        help="free room: what no finished job uses (stale), the trained models (models), or all; says how much first",
+    )
+    parser.add_argument("--yes", action="store_true", help="--clean asks nothing")
     return parser
 
 
@@ -119,6 +137,12 @@ def _profile(name: str) -> str:
     if name not in names:
         raise UserError(f"no profile {name!r}: {nearest(name, names)}")
     return name
+
+
+def _clean(kind: str | None) -> str | None:
+    if kind is not None and kind not in ("", *CLEANED):
+        raise UserError(f"--clean {kind!r}: {nearest(kind, CLEANED)}")
+    return kind
 
 
 def _jobs(text: str) -> int:

@@ -9,11 +9,12 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from unlearnlib import fingerprint, paths, profiles
+from unlearnlib import definitions, fingerprint, paths, profiles
 from unlearnlib.engine import commandline, parameters
 from unlearnlib.errors import UserError, nearest
 
@@ -87,35 +88,48 @@ class Job:
         number = self.notebook[:2]
         return sorted(path for name in ("results", "figures") for path in (self.folder / name).glob(f"{number}_*"))
 
+    def drawn(self) -> list[Path]:
+        """Return the files that say what the notebook's figures were drawn from, and by which code."""
+        return sorted((self.folder / "drawn").glob(f"{self.notebook[:2]}_*"))
+
     @functools.cache  # noqa: B019 - the few jobs of a run; forget() empties it
-    def fingerprint(self) -> str:
-        """Return the fingerprint of all that the job depends on. Raises UserError for code that Python cannot read."""
-        if self.known:
-            return self.known
+    def parts(self) -> dict[str, Any]:
+        """Return all that the job depends on, by what it is. Raises UserError for code that Python cannot read."""
         try:
             if self.kind:
-                return fingerprint.combine({"training": _jobs().fingerprint(self.profile, self.kind, self.seeds[0])})
-            return fingerprint.combine(
-                {
-                    "notebook": fingerprint.notebook(self.source),
-                    "values": self.values(),
-                    "profile": dataclasses.asdict(profiles.load(self.profile)),
-                    "code": fingerprint.code(*fingerprint.notebook_modules(self.source)),
-                    "data": _data(),
-                    "needs": [need.fingerprint() for need in self.needs],
-                }
-            )
+                return _jobs().parts(self.profile, self.kind, self.seeds[0])
+            return {
+                "cells": fingerprint.code_cells(self.source),
+                "values": self.values(),
+                "profile": dataclasses.asdict(profiles.load(self.profile)),
+                "code": definitions.of(*fingerprint.notebook_trees(self.source), without=_drawing()),
+                "data": _data(),
+                "needs": {str(need): need.fingerprint() for need in self.needs},
+            }
         except SyntaxError as error:
             raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+
+    @functools.cache  # noqa: B019
+    def fingerprint(self) -> str:
+        """Return the fingerprint of all that the job depends on. Raises UserError as parts."""
+        return self.known or fingerprint.combine(self.parts())
 
     def is_done(self) -> bool:
         """Tell whether the job is up to date, and all that it wrote is still there, tables and figures unchanged."""
         try:
-            stamp = json.loads(self.stamp.read_text())
-            same = all(fingerprint.files(paths.runs() / name) == was for name, was in stamp.get("digests", {}).items())
-            return same and all((paths.runs() / name).exists() for name in stamp["written"])
+            return not self.lost(json.loads(self.stamp.read_text()))
         except (OSError, ValueError, KeyError):
             return False
+
+    def lost(self, stamp: Mapping) -> list[str]:
+        """Return which of the files that a stamp vouches for are gone or no longer what they were."""
+        digests = stamp.get("digests", {})
+        return [
+            name
+            for name in stamp["written"]
+            for path in [paths.runs() / name]
+            if not path.exists() or (name in digests and fingerprint.files(path) != digests[name])
+        ]
 
 
 def stamps_folder(profile: str, training: bool) -> Path:
@@ -166,9 +180,9 @@ def from_config(config: dict) -> tuple[str, dict[str, Job]]:
 
 def forget() -> None:
     """Forget what was read of the files so far: what comes next is of the files as they are then."""
-    Job.fingerprint.cache_clear()
-    _job.cache_clear()
-    _data.cache_clear()
+    for known in (Job.fingerprint, Job.parts, _job, _data, _drawing):
+        known.cache_clear()
+    definitions.look_again()
 
 
 @functools.cache
@@ -215,9 +229,21 @@ def _needed():
     return needs
 
 
+def job_of(profile: str, stamp: Path) -> Job:
+    """Return the job that leaves this stamp as it is planned now: its own fingerprint may be another."""
+    job = from_stamp(profile, stamp)
+    return _job(profile, job.seeds, job.notebook) if job.notebook else dataclasses.replace(job, known="")
+
+
 @functools.cache
-def _data() -> str:
-    """Return a fingerprint of the data; texts about it and the programs that made it do not count."""
+def _drawing() -> tuple[str, ...]:
+    """Return the modules that only draw: figures are drawn anew without running a notebook again."""
+    return tuple(name for name in definitions.sources().texts if name.startswith("unlearnlib.figures"))
+
+
+@functools.cache
+def _data() -> dict[str, str]:
+    """Return a fingerprint of every file of data; texts about it and the programs that made it do not count."""
     skipped = {".md", ".py", ".pyc"}
     files = sorted(path for path in paths.DATA.rglob("*") if path.is_file() and path.suffix not in skipped)
-    return fingerprint.combine({path.relative_to(paths.DATA).as_posix(): fingerprint.files(path) for path in files})
+    return {path.relative_to(paths.DATA).as_posix(): fingerprint.files(path) for path in files}

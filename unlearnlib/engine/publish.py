@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnlib import paths
-from unlearnlib.engine import execute, parameters
+from unlearnlib.engine import drawing, execute, parameters
 from unlearnlib.engine.plan import Job
 from unlearnlib.errors import UserError
 
@@ -57,7 +57,10 @@ def publish(jobs: Iterable[Job]) -> int:
         if not job.is_done():
             raise PublishError(f"{job} is not up to date")
     for job in _last(jobs):
-        notebook = normalise(nbformat.read(job.executed, as_version=4))
+        executed = nbformat.read(job.executed, as_version=4)
+        source = nbformat.read(job.source, as_version=4)
+        executed.cells = drawing.with_prose_of(source.cells, executed.cells)
+        notebook = normalise(executed)
         text = nbformat.writes(notebook).rstrip("\n") + "\n"
         copies[paths.NOTEBOOKS / job.executed.name] = text.encode()
         for cell in notebook.cells:

@@ -20,7 +20,7 @@ import filelock
 import joblib
 
 from unlearnlib import paths, profiles
-from unlearnlib.engine import commandline, execute, plan, processes, progress, publish, worker
+from unlearnlib.engine import clean, commandline, drawing, execute, plan, processes, progress, publish, why, worker
 from unlearnlib.engine.plan import Job
 from unlearnlib.errors import UserError
 
@@ -32,12 +32,18 @@ def main(words: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, _stop)  # a shell lets what it starts in the background ignore it
     try:
         arguments = commandline.parse(words)
+        if arguments.clean is not None:
+            with _only_engine(paths.runs()):
+                return clean.clean(arguments.profile, arguments.clean, arguments.yes)
         seeds = arguments.seeds or tuple(sorted(profiles.load(arguments.profile).seeds))
         jobs = plan.plan(arguments.profile, seeds, arguments.only)
         if arguments.publish:
             publish.check_canonical(jobs.values())
         if arguments.dry_run:
             print(preview(jobs.values(), arguments.force))
+            return 0
+        if arguments.why:
+            print(why.explain(jobs.values()))
             return 0
         with _only_engine(paths.runs()):
             complete = run(list(jobs.values()), dataclasses.replace(arguments, seeds=seeds))
@@ -71,13 +77,23 @@ def _renew_readme() -> None:
 def preview(jobs: Sequence[Job], force: bool = False) -> str:
     """Return one line per job: what would run, and what is up to date."""
     lines = [f"{'up to date' if job.is_done() and not force else 'would run ':<11} {job}" for job in jobs]
-    return "\n".join([*lines, f"{sum(line.startswith('would') for line in lines)} of {len(lines)} jobs would run"])
+    count = f"{sum(line.startswith('would') for line in lines)} of {len(lines)} jobs would run"
+    drawn = [] if force else drawing.to_renew(jobs)
+    if drawn:
+        count += f"; figures or text of {len(drawn)} notebooks would be made anew without running them"
+    return "\n".join(
+        [*lines, *(f"would draw  {job}: {', '.join(drawing.stale(job)) or 'its text'}" for job in drawn), count]
+    )
 
 
 def run(jobs: Sequence[Job], arguments: commandline.Arguments) -> bool:
     """Do the jobs that are not up to date, print the closing table, and tell whether all are done."""
     upto_date = {job for job in jobs if job.is_done() and not arguments.force}
     todo = [job for job in jobs if job not in upto_date]
+    renewed = _renew([job for job in jobs if job in upto_date], arguments)
+    if not todo and renewed:
+        print(f"{renewed} notebooks have their figures and text anew; look in {_short(jobs[-1].folder)}")
+        return True
     if not todo:
         print(f"all {len(jobs)} jobs are up to date (run them anyway with --force); look in {_short(jobs[-1].folder)}")
         return True
@@ -96,6 +112,25 @@ def run(jobs: Sequence[Job], arguments: commandline.Arguments) -> bool:
     elif not reasons:
         print(f"the scheduler ended with code {code} before a job failed: look in {_short(log)}")
     return complete
+
+
+def _renew(jobs: Sequence[Job], arguments: commandline.Arguments) -> int:
+    """Draw the stale figures of notebooks that need not run, on all cores; return how many notebooks had any."""
+    waiting = drawing.to_renew(jobs)
+    if not waiting:
+        return 0
+    print(f"figures or text of {len(waiting)} notebooks are out of date: they are made anew without running them")
+    cores = min(arguments.jobs or joblib.cpu_count(), len(waiting))
+    words = ["--profile", arguments.profile, "--seeds", ",".join(map(str, arguments.seeds))]
+    words += ["--only", ",".join(arguments.only)] if arguments.only else []
+    command = [sys.executable, "-m", "unlearnlib.engine.drawing", *words]
+    environment = {**os.environ, "PYTHONPATH": str(paths.ROOT), processes.MARK: str(paths.runs())}
+    children = [
+        subprocess.Popen([*command, f"{one}/{cores}"], cwd=paths.ROOT, env=environment) for one in range(1, cores + 1)
+    ]
+    if any([child.wait() for child in children]):
+        raise UserError("a figure cannot be drawn anew: see above, or run its notebook again with --force --only NN")
+    return len(waiting)
 
 
 class Watch:

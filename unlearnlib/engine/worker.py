@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlearnlib import fingerprint, paths, profiles
-from unlearnlib.engine import execute, plan, processes
+from unlearnlib import cache, fingerprint, paths, profiles
+from unlearnlib.engine import execute, plan, processes, why
 from unlearnlib.errors import UserError
 
 ENVIRONMENT = {
@@ -36,6 +36,10 @@ EXPECTED = (JobError, UserError, execute.NotebookError)
 def do(job: plan.Job, stamp: Path) -> None:
     """Do the job and leave `stamp`. Raises JobError, UserError or NotebookError with one line that says what failed."""
     started = time.time()
+    job.status.parent.mkdir(parents=True, exist_ok=True)
+    used = job.status.with_suffix(".used")
+    used.write_text("")
+    os.environ[cache.USED] = str(used)
     status = {"run": os.environ.get("UNLEARNLIB_RUN", ""), "started": started, "usual": usual_seconds(job)}
     write(job.status, {**status, "state": "running"})
     for earlier in job.stamps():  # from here on what lies there is no longer what they vouched for
@@ -46,7 +50,7 @@ def do(job: plan.Job, stamp: Path) -> None:
             _train(job)
             written = []
         else:
-            for path in job.results():
+            for path in (*job.results(), *job.drawn()):
                 path.unlink()
             report = lambda text: write(job.status, {**status, "state": "running", "detail": text})  # noqa: E731
             execute.execute(job.source, job.executed, job.values(), report)
@@ -60,7 +64,9 @@ def do(job: plan.Job, stamp: Path) -> None:
     seconds = time.time() - started
     names = {path: path.relative_to(paths.runs()).as_posix() for path in written}
     digests = {name: fingerprint.files(path) for path, name in names.items() if path != job.executed}
-    write(stamp, {"written": list(names.values()), "digests": digests})
+    content = {"written": list(names.values()), "digests": digests, "used": sorted(used.read_text().split())}
+    write(stamp, {**content, "parts": why.summary(job.parts())})
+    used.unlink()
     write(job.status, {**status, "state": "done", "seconds": seconds, "usual": seconds})
 
 
