@@ -12,7 +12,7 @@ from unlearnlib.paths import ROOT
 # Stands for the training jobs: writes what a notebook reads, and leaves a trace.
 JOBS = """
 import os
-from unlearnlib import cache, paths
+from unlearnlib import cache, definitions, paths
 from unlearnlib import fingerprint as of
 
 USUAL = ("finetuned",)
@@ -21,10 +21,10 @@ def seeds_of(profile, kind, seeds):
     return seeds
 
 def key(profile, kind, seed):
-    return {"profile": profile, "kind": kind, "seed": seed, "code": of.code("unlearnlib.recipe")}
+    return {"profile": profile, "kind": kind, "seed": seed, "code": definitions.code("unlearnlib.recipe")}
 
-def fingerprint(profile, kind, seed):
-    return of.combine(key(profile, kind, seed))
+def parts(profile, kind, seed):
+    return {kind: key(profile, kind, seed)}
 
 def load(profile, kind, seed):
     def compute(folder):
@@ -42,6 +42,18 @@ def main(words):
         raise ArithmeticError("it does not add up")
     named = dict(zip(words[1::2], words[2::2]))
     load(named["--profile"], named["--kind"], int(named["--seed"]))
+"""
+
+# Stands for the figures.
+DRAWINGS = """
+from matplotlib.figure import Figure
+
+WIDTH = 2.0
+
+def bars(heights, color):
+    figure = Figure(figsize=(WIDTH, 2.0))
+    figure.add_subplot().bar(range(len(heights)), [1 + height for height in heights], color=color)
+    return figure
 """
 
 NOTEBOOKS = {
@@ -70,6 +82,13 @@ NOTEBOOKS = {
             "folder = paths.run_folder(profile, seeds) / 'results'\n"
             "folder.mkdir(parents=True, exist_ok=True)\n"
             "(folder / '02_table.csv').write_text(''.join(['seed,value\\n', *rows]));",
+        ),
+        ("markdown", "What the figure shows."),
+        (
+            "code",
+            "from unlearnlib import results\n"
+            "from unlearnlib.figures import drawings\n"
+            "results.save_figure('02_figure', profile, seeds, drawings.bars, list(seeds), color='red')",
         ),
     ],
 }
@@ -111,6 +130,7 @@ class Project:
         (self.root / "unlearnlib" / "jobs.py").write_text(JOBS)
         (self.root / "unlearnlib" / "needs.py").write_text("NEEDS = {}\nSUMMARIES = ()\n")
         (self.root / "unlearnlib" / "recipe.py").write_text("STEPS = 1\n")
+        (self.root / "unlearnlib" / "figures" / "drawings.py").write_text(DRAWINGS)
         (self.root / "notebooks").mkdir()
         for name, cells in NOTEBOOKS.items():
             self.write(name, cells)

@@ -1,5 +1,7 @@
 """The engine runs what is stale and only that, survives kills and failures, and says what happened in one line each."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -10,6 +12,7 @@ import time
 
 import psutil
 import pytest
+from PIL import Image
 from project import NOTEBOOKS, Project
 
 from unlearnlib.engine import progress
@@ -106,18 +109,116 @@ def delete(*path):
     [
         (edit("notebooks", "01_plain.ipynb", old="print('one')", new="print('1')"), ["01_plain"]),
         (edit("unlearnlib", "recipe.py", old="1", new="2"), TRAININGS + SEEDED),
-        (edit("unlearnlib", "jobs.py", old="weights of", new="parameters of"), ["01_plain", *SEEDED]),
+        (edit("unlearnlib", "jobs.py", old="weights of", new="parameters of"), SEEDED),
+        (edit("unlearnlib", "jobs.py", old='"a") as file', new='"a+") as file'), ["01_plain", *SEEDED]),
+        (edit("unlearnlib", "results.py", old="%.6g", new="%.5g"), []),
         (edit("profiles", "smoke.yaml", old="epochs: 3", new="epochs: 4"), ["01_plain", *SEEDED]),
         (edit("data", "facts.jsonl", old="{}", new="[]"), ["01_plain", *SEEDED]),
         (delete("runs", "smoke", "seeds-1", "results", "02_table.csv"), ["02_seeds, seed 1"]),
         (edit("runs", "smoke", "seeds-1", "results", "02_table.csv", old="seed", new="sown"), ["02_seeds, seed 1"]),
         (delete("runs", "smoke", "seeds-0-1", "notebooks", "02_seeds.ipynb"), ["02_seeds, seeds 0 1"]),
     ],
-    ids=["notebook", "training code", "package", "profile", "data", "lost result", "foreign result", "lost notebook"],
+    ids=[
+        "notebook",
+        "training code",
+        "a function",
+        "a function of both",
+        "a function of none",
+        "profile",
+        "data",
+        "lost result",
+        "foreign result",
+        "lost notebook",
+    ],
 )
 def test_what_a_change_touches_is_stale(project, change, stale):
     change(project)
     assert sorted(would_run(project)) == sorted(stale)
+
+
+def test_prose_and_figures_are_renewed_without_running_a_notebook(project):
+    figure = project.run_folder / "figures" / "02_figure.png"
+    executed = project.run_folder / "notebooks" / "02_seeds.ipynb"
+    before, table = figure.read_bytes(), (project.run_folder / "results" / "02_table.csv").stat().st_mtime_ns
+    edit("notebooks", "02_seeds.ipynb", old="What the figure shows.", new="What is to be seen.")(project)
+    edit("unlearnlib", "figures", "drawings.py", old="WIDTH = 2.0", new="WIDTH = 3.0")(project)
+    assert would_run(project) == []
+    code, output = project.run("--dry-run")
+    drawn = re.findall(r"^would draw +(.*)$", output, flags=re.M)
+    assert sorted(drawn) == [f"{name}: 02_figure" for name in sorted(SEEDED)], output
+    code, output = project.run()
+    assert (code, project.trace()) == (0, []), output
+    assert "3 notebooks have their figures and text anew" in output
+    assert figure.read_bytes() != before and Image.open(figure).width > Image.open(io.BytesIO(before)).width
+    content = json.loads(executed.read_text())
+    shown = [
+        o["data"]["image/png"]
+        for c in content["cells"]
+        for o in c.get("outputs", ())
+        if "image/png" in o.get("data", {})
+    ]
+    assert [base64.b64decode("".join(one)) for one in shown] == [figure.read_bytes()]
+    assert "What is to be seen." in ["".join(cell["source"]) for cell in content["cells"]]
+    assert (project.run_folder / "results" / "02_table.csv").stat().st_mtime_ns == table
+    assert would_run(project) == [] and project.run()[1].startswith("all 6 jobs are up to date")
+
+
+def test_a_figure_drawn_anew_without_a_change_is_the_same_byte_by_byte(project):
+    figure = project.run_folder / "figures" / "02_figure.png"
+    before = figure.read_bytes()
+    record = project.run_folder / "drawn" / "02_figure.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "code": "of another day"}))
+    code, output = project.run()
+    assert code == 0 and "1 notebooks have" in output, output
+    assert figure.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        (lambda project: None, []),
+        (
+            edit("notebooks", "02_seeds.ipynb", old="no such luck", new="bad luck"),
+            ["a cell is new: if os.environ", "a cell is gone: if os.environ"],
+        ),
+        (edit("unlearnlib", "jobs.py", old="weights of", new="parameters of"), ["code, unlearnlib.jobs:load: changed"]),
+        (edit("profiles", "smoke.yaml", old="epochs: 3", new="epochs: 4"), ["profile, epochs: 3 became 4"]),
+        (edit("data", "facts.jsonl", old="{}", new="[]"), ["data, facts.jsonl: changed"]),
+        (edit("unlearnlib", "recipe.py", old="1", new="2"), ["code, unlearnlib.recipe:STEPS: changed"]),
+        (delete("runs", "smoke", "seeds-1", "results", "02_table.csv"), ["smoke/seeds-1/results/02_table.csv: gone"]),
+    ],
+    ids=["nothing", "cell", "code", "profile", "data", "training", "result"],
+)
+def test_why_says_what_changed_since_the_last_run(project, change, reasons):
+    change(project)
+    code, output = project.run("--why", "02")
+    assert code == 0 and project.trace() == [], output
+    assert ("would run again" in output) == bool(reasons), output
+    assert all(f"\n  {reason}" in output for reason in reasons), output
+
+
+def test_clean_says_how_much_and_deletes_by_kind(project):
+    cached = project.root / "runs" / "smoke" / "cache"
+    kept = sorted(path.name for path in cached.glob("finetuned-*"))
+    assert len(kept) == 2
+    for name in ("finetuned-of-another-day", "finetuned-of-another-day.partial"):
+        (cached / name).mkdir()
+        (cached / name / "weights.txt").write_text("x" * 300_000)
+    code, output = project.run("--clean")
+    assert code == 0 and "stale 0.6 MB" in output and "--clean stale" in output, output
+    code, output = project.run("--clean", "stale")
+    assert (code, output.splitlines()[-1]) == (2, "run_all.sh: delete 2 entries, 0.6 MB? say so with --yes")
+    code, output = project.run("--clean", "stale", "--yes")
+    assert code == 0 and output.endswith("deleted 0.6 MB\n"), output
+    assert sorted(path.name for path in cached.glob("finetuned-*")) == kept
+    assert would_run(project) == [], "nothing that is up to date was touched"
+    code, output = project.run("--clean", "models", "--yes")
+    assert code == 0 and not list(cached.glob("finetuned-*")), output
+    assert sorted(would_run(project)) == sorted(TRAININGS)
+    code, output = project.run("--clean", "all", "--yes")
+    assert code == 0 and not (project.root / "runs" / "smoke").exists()
+    code, output = project.run("--clean", "stail")
+    assert (code, output) == (2, "run_all.sh: --clean 'stail': did you mean 'stale'?\n")
 
 
 def test_a_stale_notebook_is_run_alone_and_leaves_no_old_results(project):
@@ -137,9 +238,9 @@ def test_what_fails_is_named_and_kept_and_the_rest_goes_on(project):
     assert code == 1
     assert row(output, "02_seeds") == (1, 0, 2, 2)
     assert row(output, "train finetuned") == (3, 0, 1, 0)
-    assert "FAILED 02_seeds, seed 1: cell 3 of 6: ValueError: no such luck\n" in output
+    assert "FAILED 02_seeds, seed 1: cell 3 of 7: ValueError: no such luck\n" in output
     assert "look in runs/smoke/seeds-1/notebooks/02_seeds.ipynb" in output
-    assert "FAILED 02_seeds, seed 2: the kernel died in cell 4 of 6: probably out of memory" in output
+    assert "FAILED 02_seeds, seed 2: the kernel died in cell 4 of 7: probably out of memory" in output
     assert "FAILED train finetuned, seed 3: ArithmeticError: it does not add up\n" in output
     assert "look in runs/smoke/logs/train-finetuned-seeds-3.log" in output
     assert "no such luck" in failed.read_text()

@@ -2,11 +2,15 @@
 
 import dataclasses
 import itertools
+import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from unlearnlib import jobs, profiles, subsets
+from unlearnlib import definitions, evaluation, jobs, profiles, subsets
 from unlearnlib.errors import UserError
+from unlearnlib.experiment import Experiment
 
 SMOKE = profiles.load("smoke")
 
@@ -42,22 +46,75 @@ def test_ground_truth_is_for_few_seeds():
     assert jobs.seeds_of("small", "left-out", [1, 3]) == (1,)
 
 
-def test_models_are_trained_once_and_without_their_points(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path))
-    tiny = dataclasses.replace(SMOKE, epochs=1, neighbours=1)
-    folders = jobs.train(tiny, "left-out", 0)
-    assert list(folders) == list(jobs.models(tiny, "left-out", 0)) and len(set(folders.values())) == SMOKE.left_out
-    written = {folder: (folder / "weights.safetensors").stat().st_mtime_ns for folder in folders.values()}
-    assert not list(tmp_path.rglob("optimizer.safetensors")), "their moments would only fill the disk"
-    smaller = jobs.model_folder(tiny, "smaller-sets", 0, "without 1")
-    assert smaller == next(iter(folders.values()))
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A profile that trains in a second, with a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield dataclasses.replace(SMOKE, epochs=2, neighbours=1)
+
+
+def counted(monkeypatch):
+    """Count the trainings from now on: a list of their titles."""
+    trained, train = [], jobs._train
+    monkeypatch.setattr(jobs, "_train", lambda *given: trained.append(given[4]) or train(*given))
+    return trained
+
+
+def test_models_that_are_kept_are_trained_once(tiny, monkeypatch):
+    trained = counted(monkeypatch)
+    assert jobs.train(tiny, "smaller-sets", 0) == list(jobs.models(tiny, "smaller-sets", 0))
+    folders = [jobs.model_folder(tiny, "smaller-sets", 0, name) for name in jobs.models(tiny, "smaller-sets", 0)]
+    assert len(trained) == len(set(folders)) == len(SMOKE.forget_sizes)
+    assert all(sorted(path.name for path in one.iterdir()) == ["key.json", "weights.safetensors"] for one in folders)
     # An interrupted job goes on where it stopped: what is there is not trained again.
-    last = list(folders.values())[-1]
-    (last / "weights.safetensors").unlink()
-    last.rename(last.with_name(last.name + ".partial"))
-    assert jobs.train(tiny, "left-out", 0) == folders
-    after = {folder: (folder / "weights.safetensors").stat().st_mtime_ns for folder in folders.values()}
-    assert [folder for folder in written if after[folder] != written[folder]] == [last]
+    (folders[-1] / "weights.safetensors").unlink()
+    folders[-1].rename(folders[-1].with_name(folders[-1].name + ".partial"))
+    jobs.train(tiny, "smaller-sets", 0)
+    assert trained[2:] == ["smaller-sets, seed 0: without 4"]
+
+
+def test_of_models_that_are_many_the_answers_are_kept(tiny, monkeypatch):
+    trained = counted(monkeypatch)
+    jobs.train(tiny, "halves-1", 0)
+    assert trained == ["halves-1, seed 0: half 0"]
+    root = Path(os.environ["UNLEARNLIB_RUNS"]) / "smoke" / "cache"
+    known = {path.name for path in root.glob("*/weights.safetensors")}
+    assert not list(root.glob("*.partial")) and len(known) <= 1
+    experiment = Experiment(tiny, 0)
+    found = experiment.answers_without("halves-1", "half 0", ["forget", "paraphrase#0", "heldout"])
+    jobs.train(tiny, "halves-1", 0)
+    assert len(trained) == 1, "what was asked is not asked, and nothing trained, again"
+    # The same model, kept because somebody wants its weights, says the same.
+    model = experiment.load("halves-1", "half 0")
+    by_hand = evaluation.answered(model, {"forget": experiment.sets["forget"]}, tiny.evaluation_batch)
+    mine = found[found["set"] == "forget"].reset_index(drop=True)
+    assert all(np.array_equal(one, other) for one, other in zip(mine["choices"], by_hand["choices"], strict=True))
+    assert mine["text_nll"].tolist() == by_hand["text_nll"].tolist()
+
+
+def test_what_is_kept_of_a_fine_tuned_model(tiny):
+    folder = jobs.model_folder(tiny, "finetuned", 0)
+    names = {path.name for path in folder.iterdir()}
+    assert "optimizer.safetensors" not in names and {"second_moments.safetensors", "optimizer.json"} <= names
+    last = folder / "weights-after-epoch-1.safetensors"
+    assert last.stat().st_ino == (folder / "weights.safetensors").stat().st_ino, "one file under two names"
+    other = jobs.model_folder(tiny, "finetuned", 1)
+    assert not list(other.glob("weights-after-epoch-*")), "no ground truth of influence: no TracIn"
+    retrained = {path.name for path in jobs.model_folder(tiny, "retrained", 0).iterdir()}
+    assert retrained == {"key.json", "weights.safetensors", "optimizer.json", "log.csv", "schedule.json"}
+
+
+def test_a_model_depends_on_what_trains_it_and_on_nothing_else():
+    key = jobs.training_key(SMOKE, "finetuned", 0)
+    parts = definitions.of("unlearnlib.jobs:_train", without=jobs.KEYED)
+    assert {"unlearnlib.training:fine_tune", "unlearnlib.gradients:Recorder.add", "unlearnlib.jobs:_states"} <= set(
+        parts
+    )
+    assert not [
+        name for name in parts if "metrics" in name or "resolve" in name or "LAYERS" in name or "unlearning" in name
+    ]
+    assert key["transformers"] and key["code"] == definitions.combined(parts)
 
 
 def test_what_jobs_refuse():

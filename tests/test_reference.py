@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from unlearnlib import attacks, batches, closeness, distributions, jobs, profiles, replay
+from unlearnlib import attacks, batches, closeness, distributions, jobs, paths, profiles, replay
 from unlearnlib.errors import UserError
 from unlearnlib.experiment import Experiment, Variant
 from unlearnlib.metrics import membership
@@ -231,6 +231,7 @@ def test_an_original_is_unlearned_and_evaluated_like_the_experiment(experiment):
     assert set(table["set"]) == set(distributions.SETS) and set(table["model"]) == {"original 1"}
     means = table.query("set == 'forget' and metric == 'answer_probability'").groupby("method")["value"].mean()
     assert means[distributions.ORIGINAL] > means["first epoch"]
+    assert not list((paths.runs() / "smoke" / "cache").glob("original-*")), "its weights are let go"
     folder = jobs.model_folder(profile, "originals-2", 0, "original 1")
     usual = jobs.model_folder(profile, "finetuned", 0)
     assert replay.stored_digest(folder)["parameters"] != replay.stored_digest(usual)["parameters"]

@@ -1,0 +1,302 @@
+"""What code a result depends on: changes of a definition are seen by what reaches it, and by nothing else."""
+
+import subprocess
+import sys
+import textwrap
+
+import pandas as pd
+import pytest
+import torch
+
+from unlearnlib import definitions, evaluation, fingerprint
+from unlearnlib.errors import UserError
+from unlearnlib.experiment import KEYED, Experiment, Variant
+from unlearnlib.paths import ROOT
+from unlearnlib.unlearning import methods
+
+MODULES = {
+    "__init__": '"""Doc."""\n',
+    "a": """
+        from pack import b, errors
+        from pack.sub import c as named
+        from pack.b import Box
+
+        def f(x):
+            \"\"\"Doc.\"\"\"
+            if x < 0:
+                raise errors.Wrong(f"no {x}: give more")
+            return b.one(x) + named.three(x)
+
+        def g(box: Box):
+            return box.open()
+
+        def h(x):
+            import pack.d
+            return pack.d.VALUE
+
+        def unrelated():
+            return 0
+        """,
+    "b": """
+        LIMIT = 3
+
+        def one(x):
+            return two(x)
+
+        def two(x):
+            return min(x, LIMIT)
+
+        def other(x):
+            return x
+
+        class Box:
+            size: int = 1
+
+            def open(self):
+                return self.weigh()
+
+            def weigh(self):
+                return self.size
+
+            def close(self):
+                return None
+        """,
+    "sub/__init__": "",
+    "sub/c": """
+        from .. import e
+
+        def three(x):
+            return e.VALUE
+        """,
+    "d": "VALUE = 1\n",
+    "e": "VALUE = 1\nOTHER = 2\n",
+    "errors": "class Wrong(ValueError):\n    pass\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A small package of modules that use each other; `write` changes one and looks again."""
+    root = tmp_path / "pack"
+    (root / "sub").mkdir(parents=True)
+    for name, text in MODULES.items():
+        (root / f"{name}.py").write_text(textwrap.dedent(text))
+    yield root
+    definitions.look_again()
+
+
+def code(package, root):
+    definitions.look_again()
+    return definitions.code(root, package=package)
+
+
+@pytest.mark.parametrize(
+    ("root", "file", "old", "new", "counts"),
+    [
+        ("pack.a:f", "a", '"""Doc."""', '"""Other."""', False),
+        ("pack.a:f", "a", "return b.one(x)", "return b.one(  x  )  # once", False),
+        ("pack.a:f", "a", "give more", "give less", False),
+        ("pack.a:f", "a", "if x < 0", "if x <= 0", True),
+        ("pack.a:f", "a", "return 0", "return 1", False),
+        ("pack.a:f", "b", "min(x, LIMIT)", "max(x, LIMIT)", True),
+        ("pack.a:f", "b", "LIMIT = 3", "LIMIT = 4", True),
+        ("pack.a:f", "b", "def other(x):\n    return x", "def other(x):\n    return -x", False),
+        ("pack.a:f", "e", "VALUE = 1", "VALUE = 2", True),
+        ("pack.a:f", "e", "OTHER = 2", "OTHER = 3", False),
+        ("pack.a:f", "d", "VALUE = 1", "VALUE = 2", False),
+        ("pack.a:h", "d", "VALUE = 1", "VALUE = 2", True),
+        ("pack.a:g", "b", "return self.size", "return -self.size", True),
+        ("pack.a:g", "b", "size: int = 1", "size: int = 2", True),
+        ("pack.a:g", "b", "return None", "return 1", False),
+        ("pack.a:f", "sub/__init__", "", "VALUE = print()\n", False),
+        ("pack.a:f", "sub/__init__", "", "print()\n", True),
+        ("pack.a", "a", "return 0", "return 1", True),
+    ],
+)
+def test_a_change_counts_where_it_is_reached(package, root, file, old, new, counts):
+    before = code(package, root)
+    path = package / f"{file}.py"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1) if old else new)
+    assert (code(package, root) != before) == counts
+
+
+def test_a_module_or_definition_that_is_not_there_is_one_line():
+    with pytest.raises(UserError, match=r"no module 'unlearnlib.cashe' .* did you mean 'unlearnlib.cache'"):
+        definitions.code("unlearnlib.cashe")
+    with pytest.raises(UserError, match=r"no 'foldr' in unlearnlib.cache: did you mean 'folder'"):
+        definitions.code("unlearnlib.cache:foldr")
+
+
+# What makes what stale in this package
+
+
+def parts(root):
+    return definitions.of(root, Experiment, without=KEYED)
+
+
+def test_answers_depend_on_the_forward_pass_and_not_on_metrics_errors_or_the_list_of_methods():
+    found = parts(Experiment.answers)
+    assert {"unlearnlib.evaluation:answered", "unlearnlib.evaluation:ask", "unlearnlib.batches:pad"} <= set(found)
+    for part in found:
+        assert not part.startswith(("unlearnlib.metrics", "unlearnlib.errors", "unlearnlib.figures", "unlearnlib.jobs"))
+        assert part not in ("unlearnlib.evaluation:METRICS", "unlearnlib.models:LAYERS.name_rows")
+    assert "unlearnlib.unlearning.live:live_ascent" not in found
+
+
+def test_metrics_and_layers_are_told_apart():
+    assert "unlearnlib.metrics.similarity:rouge" in parts(evaluation.rouge_rows)
+    assert "unlearnlib.metrics.similarity:rouge" not in parts(evaluation.generations)
+    one, other = (Variant("v", layers=layers).identity["code"] for layers in ("embedding", "input_embedding"))
+    assert one != other
+    assert Variant("v", layers="h.1").identity["code"] == Variant("v", layers="h.2").identity["code"]
+
+
+def test_a_notebook_depends_on_the_methods_that_it_names(tmp_path):
+    import ast
+
+    def of(source):
+        return definitions.of(ast.parse(source))
+
+    live = "unlearnlib.unlearning.live:live_ascent"
+    start = "from unlearnlib.experiment import Experiment, Variant\n"
+    assert live in of(start + 'Variant("v", "live").path(None)')
+    assert live not in of(start + 'Variant("v", "preconditioned").path(None)')
+    assert live in of("from unlearnlib.unlearning import methods\nlist(methods.METHODS)"), "the whole list is meant"
+
+
+# Functions of a notebook
+
+
+def define(source, **known):
+    """Return the function f that a notebook's cell defines."""
+    namespace = {"__name__": "__main__", **known}
+    exec(compile(textwrap.dedent(source), "<cell>", "exec"), namespace)
+    return namespace["f"]
+
+
+def test_a_function_of_a_notebook_counts_with_what_it_takes_from_outside():
+    source = """
+        def helper(x):
+            return x * factor
+
+        def f(x):
+            return helper(x) + 1
+        """
+    one = definitions.code(define(source, factor=2))
+    assert definitions.code(define("# a comment\n" + textwrap.dedent(source), factor=2)) == one
+    assert definitions.code(define(source, factor=3)) != one
+    assert definitions.code(define(source.replace("x * factor", "x + factor"), factor=2)) != one
+    table = pd.DataFrame({"a": [1.0]})
+    frames = [definitions.code(define("def f():\n    return t.sum()", t=t)) for t in (table, table.copy(), table + 1)]
+    assert frames[0] == frames[1] != frames[2]
+
+
+def test_a_function_of_a_notebook_counts_with_what_it_uses_of_the_package():
+    f = define("def f(m):\n    return evaluation.rouge_rows(m)", evaluation=evaluation)
+    found = definitions.of(f)
+    assert "unlearnlib.metrics.similarity:rouge" in found and "unlearnlib.evaluation:ask" not in found
+
+
+def test_what_cannot_be_told_apart_is_refused():
+    f = define("def f():\n    return model(1)", model=torch.nn.Linear(1, 1))
+    with pytest.raises(UserError, match="would depend on 'model', a Linear that cannot be told from another"):
+        definitions.code(f)
+
+
+# In an experiment
+
+
+def test_an_edited_function_of_a_notebook_gives_new_numbers(experiment):
+    def table(factor):
+        f = define("def f():\n    return pd.DataFrame({'value': [1.0 * factor]})", pd=pd, factor=factor)
+        return experiment.table("mine", {}, f)["value"].tolist()
+
+    assert (table(1), table(100), table(1)) == ([1.0], [100.0], [1.0])
+
+
+def test_a_method_defined_again_is_another_method(experiment, monkeypatch):
+    def method(source):
+        namespace = {"__name__": "__main__", "recorded": methods.METHODS["recorded"]}
+        exec(textwrap.dedent(source), namespace)
+        return namespace["mine"]
+
+    plain = method("def mine(task, layers='all'):\n    return recorded(task, layers)")
+    backwards = method(
+        """
+        def mine(task, layers='all'):
+            path = recorded(task, layers)
+            return lambda step: {name: -value for name, value in path(step).items()}
+        """
+    )
+    values = []
+    for function in (plain, backwards):
+        monkeypatch.setitem(methods.METHODS, "mine", function)
+        for given in ("mine", function):
+            table = experiment.at_step(Variant("mine", given), 1.0, ["forget"])
+            values.append(table.query("metric == 'text_nll'")["value"].mean())
+    assert values[0] == values[1] != values[2] == values[3]
+    recorded = experiment.at_step(Variant("recorded"), 1.0, ["forget"]).query("metric == 'text_nll'")["value"].mean()
+    assert values[0] == recorded
+
+
+def test_a_stop_is_kept_under_its_own_measure_and_target(experiment):
+    variant = Variant("first epoch")
+    usual = experiment.calibrated(variant)
+    lower = experiment.calibrated(variant, target=experiment.target() / 2 + usual.value / 2 - 0.01)
+    assert lower.step_size != usual.step_size
+    assert experiment.calibrated(variant, target=experiment.target()) == usual
+
+    class Stricter(Experiment):
+        def target(self):
+            return 0.9
+
+    assert Stricter("smoke", 0).calibrated(variant).step_size < usual.step_size
+    assert experiment.calibrated(variant) == usual
+
+    class Doubled(Experiment):
+        def forget_probability(self, model):
+            return 2 * super().forget_probability(model)
+
+    assert Doubled("smoke", 0).calibrated(variant, target=2 * experiment.target()).value == pytest.approx(
+        2 * usual.value, rel=0.2
+    )
+
+
+def test_a_changed_file_is_named_before_old_code_is_used(tmp_path):
+    import shutil
+
+    shutil.copytree(ROOT / "unlearnlib", tmp_path / "unlearnlib", ignore=shutil.ignore_patterns("__pycache__"))
+    program = """
+        from pathlib import Path
+        from unlearnlib import definitions, metrics, evaluation
+        path = Path(evaluation.__file__)
+        before = definitions.code("unlearnlib.evaluation:ask")
+        definitions.check_unchanged(["unlearnlib.evaluation"])
+        path.write_text(path.read_text() + "\\nMORE = 1\\n")
+        assert definitions.code("unlearnlib.evaluation:ask") == before
+        try:
+            definitions.check_unchanged(["unlearnlib.evaluation", "unlearnlib.batches"])
+        except ValueError as error:
+            print(error)
+        """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, capture_output=True, text=True,
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+    )  # fmt: skip
+    expected = "restart the kernel: unlearnlib/evaluation.py changed since it was imported; the old code still runs\n"
+    assert (result.stdout, result.returncode) == (expected, 0), result.stderr
+
+
+def test_no_package_of_the_house_imports_anything_on_its_own():
+    for path in (ROOT / "unlearnlib").rglob("__init__.py"):
+        assert "import" not in path.read_text().replace("imports", ""), path
+
+
+def test_the_parts_of_a_notebook_leave_figures_and_errors_out():
+    source = next((ROOT / "notebooks").glob("04_*.ipynb"))
+    figures = [name for name in definitions.sources().texts if name.startswith("unlearnlib.figures")]
+    found = definitions.of(*fingerprint.notebook_trees(source), without=figures)
+    assert not [name for name in found if "figures" in name or "errors" in name]
+    assert {"unlearnlib.statistics:compare_methods", "unlearnlib.experiment:Experiment.frontier"} <= set(found)
+    assert "unlearnlib.attribution:attribute" not in found
