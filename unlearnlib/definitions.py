@@ -19,6 +19,7 @@ import hashlib
 import importlib.util
 import itertools
 import sys
+import sysconfig
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ CARRIERS = frozenset(
 )
 # Tables of things that are looked up by name: of these an entry counts only where its name is written in the code.
 NAMED = frozenset({"unlearnlib.unlearning.methods:METHODS", "unlearnlib.models:LAYERS"})
+
+STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 
 Chain = tuple[str, ...]
 
@@ -500,7 +503,9 @@ class _Outside:
         elif isinstance(value, types.FunctionType):
             self.function(value)
         elif isinstance(value, type):
-            for inner, member in vars(value).items() if value.__module__ == "__main__" else ():
+            file = getattr(sys.modules.get(value.__module__), "__file__", None)
+            for inner, member in vars(value).items() if value.__module__ == "__main__" or not _installed(file) else ():
+                member = getattr(member, "fget", None) or getattr(member, "func", member)  # properties, cached or not
                 if isinstance(member, types.FunctionType) or not inner.startswith("__"):
                     self.see(member, f"{name}.{inner}")
         elif not isinstance(value, types.BuiltinFunctionType):
@@ -566,9 +571,9 @@ def _inside(value: Any) -> list:
     return list(value.values() if isinstance(value, dict) else value)
 
 
-def _installed(file: str) -> bool:
-    """Tell whether a file is a library's: its version is part of a key where it matters, not its code."""
-    return file.startswith((sys.prefix, sys.base_prefix)) and "ipykernel" not in file
+def _installed(file: str | None) -> bool:
+    """Tell whether a file is Python's or a library's (or there is none): of these no code counts."""
+    return file is None or "site-packages" in file or "dist-packages" in file or file.startswith(STANDARD_LIBRARY)
 
 
 def _outermost(qualname: str) -> str:
