@@ -115,9 +115,12 @@ def sources(package: Path = PACKAGE) -> Sources:
 
 
 def look_again() -> None:
-    """Read the sources anew: for a process that plans and does not compute."""
-    _sources.clear()
-    _of_package.cache_clear()
+    """Read the sources anew where they have changed: for a process that plans, or checks what it has done."""
+    for package, known in list(_sources.items()):
+        files = _files(package)
+        if {name: _stat(path) for name, path in files.items()} != known.stats:
+            del _sources[package]
+            _of_package.cache_clear()
 
 
 def check_unchanged(modules: Iterable[str]) -> None:

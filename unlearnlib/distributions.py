@@ -17,7 +17,6 @@ from unlearnlib.evaluation import Examples
 from unlearnlib.experiment import Experiment, Variant
 from unlearnlib.metrics import distributions, membership
 from unlearnlib.profiles import Profile
-from unlearnlib.tables import tidy
 
 SETS = ("forget", "heldout", "retain", "general")
 CONFIDENCES = ("answer_log_odds", "token_log_odds")
@@ -61,10 +60,6 @@ class Repeated(Experiment):
             borrowed = jobs.borrowed_folder(self.profile, kind, self.seed, name)
             self._folders[kind, name] = self._open.enter_context(borrowed)
         return self._folders[kind, name]
-
-    def references(self) -> pd.DataFrame:
-        """Return the evaluation of the fine-tuned model alone, on what its target of equal forgetting is made of."""
-        return tidy(self.measured(self.answers("finetuned", ["forget", "never_seen"])), method="finetuned")
 
     def confidences(self, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
         """Return the evaluation of a state on SETS, of the retained people on RETAINED points."""

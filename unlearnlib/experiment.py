@@ -104,6 +104,7 @@ class Experiment:
                 raise UserError(f"no forget set of {points} points: choose from {known} (forget_sizes of the profile)")
             self.split = self.split.forgetting(sizes[self._reference[1]])
         self._paths: dict[str, unlearning_task.Path] = {}
+        self._references: tuple = (None, None)  # their evaluation, by the metrics that it is made of
         self._last: tuple = (None, None)  # the model that was asked last, by its fingerprint
 
     # What is loaded, when it is needed
@@ -288,8 +289,12 @@ class Experiment:
 
     def references(self) -> pd.DataFrame:
         """Return the evaluation of the models base, finetuned and retrained (column method), on every set."""
-        names = ("base", "finetuned", "retrained")
-        return pd.concat([tidy(self.measured(self.answers(name)), method=name) for name in names])
+        metrics = tuple(evaluation.METRICS.items())
+        if self._references[0] != metrics:
+            names = ("base", "finetuned", "retrained")
+            frames = [tidy(self.measured(self.answers(name)), method=name) for name in names]
+            self._references = metrics, pd.concat(frames)
+        return self._references[1].copy()
 
     def without(self, kind: str, sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
         """Return the evaluation, on the named sets, of every model of a kind that trains without some of the points
@@ -317,12 +322,16 @@ class Experiment:
         chosen = {of.partition("#")[0]: self.examples(of)}
         return evaluation.answered(self._last[1], chosen, self.profile.evaluation_batch)
 
+    @cached_property
+    def never_seen(self) -> np.ndarray:
+        """The fine-tuned model's answer probabilities of the questions about never-seen people."""
+        table = self.measured(self.answers("finetuned", ["never_seen"]))
+        return table[table["metric"] == "answer_probability"]["value"].to_numpy()
+
     def target(self) -> float:
         """Return the target of equal forgetting: the answer probability at which the forget set is no longer above the
         never-seen people, in the fine-tuned model (see unlearnlib.calibration.never_seen_target)."""
-        table = self.references().query("method == 'finetuned' and metric == 'answer_probability'")
-        known = table.groupby("set")["value"]
-        return calibration.never_seen_target(known.get_group("never_seen"), known.get_group("forget").size)
+        return calibration.never_seen_target(self.never_seen, len(self.split.forget))
 
     def forget_probability(self, model) -> float:
         """Return a model's mean answer probability on the forget set: what equal forgetting watches."""

@@ -31,6 +31,11 @@ class SmallerExperiment(Experiment):
         """The model fine-tuned on everything: that of the whole experiment."""
         return self.whole.finetuned
 
+    @property
+    def never_seen(self):
+        """What the fine-tuned model says about never-seen people: it is that of the whole experiment."""
+        return self.whole.never_seen
+
     def references(self) -> pd.DataFrame:
         """Return the evaluation of base and finetuned on every set, and of retrained on SETS (column method)."""
         known = self.whole.references().query("method != 'retrained'")
