@@ -226,7 +226,7 @@ def test_original_and_reference_zero_are_the_usual_models():
 
 def test_an_original_is_unlearned_and_evaluated_like_the_experiment(experiment):
     profile = experiment.profile
-    table = distributions.evaluate(profile, "originals-2", 0, "original 1")
+    table = distributions.evaluate(experiment, "originals-2", "original 1")
     assert set(table["method"]) == {distributions.ORIGINAL, *(v.name for v in distributions.variants(experiment))}
     assert set(table["set"]) == set(distributions.SETS) and set(table["model"]) == {"original 1"}
     means = table.query("set == 'forget' and metric == 'answer_probability'").groupby("method")["value"].mean()
@@ -235,7 +235,7 @@ def test_an_original_is_unlearned_and_evaluated_like_the_experiment(experiment):
     folder = jobs.model_folder(profile, "originals-2", 0, "original 1")
     usual = jobs.model_folder(profile, "finetuned", 0)
     assert replay.stored_digest(folder)["parameters"] != replay.stored_digest(usual)["parameters"]
-    reference = distributions.evaluate(profile, "references-2", 0, "reference 1")
+    reference = distributions.evaluate(experiment, "references-2", "reference 1")
     assert set(reference["method"]) == {distributions.REFERENCE}
 
 

@@ -46,13 +46,22 @@ class Repeated(Experiment):
     Their models are not kept: one that is needed is trained, and let go when `open_folders` is closed.
     """
 
-    def __init__(self, profile: str | Profile, seed: int, kind: str, name: str, open_folders: ExitStack):
-        super().__init__(profile, seed)
-        self._open, self._folders = open_folders, {}
+    def __init__(self, usual: Experiment, kind: str, name: str, open_folders: ExitStack):
+        super().__init__(usual.profile, usual.seed)
+        self.usual, self._open, self._folders = usual, open_folders, {}
         if kind in jobs.ORIGINALS:
             self._finetuned = (kind, name)
         else:
             self._reference = (kind, name)
+
+    @property
+    def _base(self):
+        return self.usual._base
+
+    @property
+    def sets(self):
+        """The sets of examples: those of the usual experiment."""
+        return self.usual.sets
 
     def folder(self, kind: str, name: str | None = None):
         """Return the folder of a trained model, which is there until `open_folders` is closed."""
@@ -75,15 +84,14 @@ class Repeated(Experiment):
             return evaluation.answered(model, sets, self.profile.evaluation_batch)
 
 
-def evaluate(profile: Profile, kind: str, seed: int, name: str) -> pd.DataFrame:
+def evaluate(usual: Experiment, kind: str, name: str) -> pd.DataFrame:
     """Return tidy rows of one original, before and after every method, or of one reference (cached).
 
     Columns model (its name), method and reached say which; sets are SETS. The steps of equal forgetting are found near
     the usual model's (NEAR): a crossing before that would be missed.
     """
-    usual = Experiment(profile, seed)
     with ExitStack() as open_folders:
-        experiment = Repeated(profile, seed, kind, name, open_folders)
+        experiment = Repeated(usual, kind, name, open_folders)
         if kind in jobs.REFERENCES:
             return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
         frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
@@ -97,12 +105,14 @@ def evaluate(profile: Profile, kind: str, seed: int, name: str) -> pd.DataFrame:
 ASKED = ("forget", "paraphrase#0", "heldout")
 
 
-def ask(profile: Profile, kind: str, seed: int, name: str) -> None:
-    """Ask one model of a kind that is not kept what it is there for, so that the answers are in the cache."""
-    if kind in (*jobs.ORIGINALS, *jobs.REFERENCES):
-        evaluate(profile, kind, seed, name)
-    else:
-        Experiment(profile, seed).answers_without(kind, name, ASKED)
+def ask(profile: Profile, kind: str, seed: int) -> None:
+    """Ask the models of a kind that is not kept what they are there for, so that the answers are in the cache."""
+    usual = Experiment(profile, seed)
+    for name in jobs.models(profile, kind, seed):
+        if kind in (*jobs.ORIGINALS, *jobs.REFERENCES):
+            evaluate(usual, kind, name)
+        else:
+            usual.answers_without(kind, name, ASKED)
 
 
 def collect(profile: Profile, seed: int) -> pd.DataFrame:
@@ -110,10 +120,10 @@ def collect(profile: Profile, seed: int) -> pd.DataFrame:
 
     The second half of the references is called CEILING.
     """
-    frames = []
+    frames, usual = [], Experiment(profile, seed)
     for kind in (*jobs.ORIGINALS, *jobs.REFERENCES):
         for name in jobs.models(profile, kind, seed):
-            rows = evaluate(profile, kind, seed, name)
+            rows = evaluate(usual, kind, name)
             number = int(name.split()[1])
             if kind in jobs.REFERENCES and number >= profile.references // 2:
                 rows = rows.assign(method=CEILING)

@@ -183,13 +183,13 @@ def train(profile: profiles.Profile, kind: str, seed: int) -> list[str]:
     once (unlearnlib.distributions.ask), the originals after unlearning too, and their weights are let go.
     """
     names = list(models(profile, kind, seed))
-    for name in names:
-        if kind in KEPT:
+    if kind in KEPT:
+        for name in names:
             model_folder(profile, kind, seed, name)
-        else:
-            # Imported by name: how models are asked is no part of what a model, or another table, depends on.
-            module, _, function = ASKED_BY.partition(":")
-            getattr(importlib.import_module(module), function)(profile, kind, seed, name)
+    else:
+        # Imported by name: how models are asked is no part of what a model, or another table, depends on.
+        module, _, function = ASKED_BY.partition(":")
+        getattr(importlib.import_module(module), function)(profile, kind, seed)
     return names
 
 
