@@ -96,7 +96,7 @@ def _stamps(profile: str) -> tuple[list[Path], list[Path]]:
     for stamp in stamps:
         try:
             fits = plan.job_of(profile, stamp).stamp == stamp
-        except UserError:  # of a notebook or a seed that is no longer there
+        except (UserError, OSError):  # of a notebook or a kind that is no longer there
             fits = False
         (current if fits else old).append(stamp)
     return current, old
