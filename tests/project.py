@@ -24,7 +24,7 @@ def key(profile, kind, seed):
     return {"profile": profile, "kind": kind, "seed": seed, "code": definitions.code("unlearnlib.recipe")}
 
 def parts(profile, kind, seed):
-    return {kind: key(profile, kind, seed)}
+    return {"settings": key(profile, kind, seed), "code": definitions.of("unlearnlib.recipe")}
 
 def load(profile, kind, seed):
     def compute(folder):

@@ -34,6 +34,9 @@ MODULES = {
             import pack.d
             return pack.d.VALUE
 
+        def i(box: "Box | None" = None):
+            return box.open()
+
         def unrelated():
             return 0
         """,
@@ -94,7 +97,7 @@ def code(package, root):
     ("root", "file", "old", "new", "counts"),
     [
         ("pack.a:f", "a", '"""Doc."""', '"""Other."""', False),
-        ("pack.a:f", "a", "return b.one(x)", "return b.one(  x  )  # once", False),
+        ("pack.a:f", "a", "b.one(x) + named.three(x)", "b.one(  x  ) + named.three(x)  # once", False),
         ("pack.a:f", "a", "give more", "give less", False),
         ("pack.a:f", "a", "if x < 0", "if x <= 0", True),
         ("pack.a:f", "a", "return 0", "return 1", False),
@@ -110,7 +113,9 @@ def code(package, root):
         ("pack.a:g", "b", "return None", "return 1", False),
         ("pack.a:f", "sub/__init__", "", "VALUE = print()\n", False),
         ("pack.a:f", "sub/__init__", "", "print()\n", True),
+        ("pack.a:f", "a", "return b.one(x)", "print('b', 'd')\n    return b.one(x)", True),
         ("pack.a", "a", "return 0", "return 1", True),
+        ("pack.a:i", "b", "return self.size", "return -self.size", True),
     ],
 )
 def test_a_change_counts_where_it_is_reached(package, root, file, old, new, counts):
@@ -124,8 +129,8 @@ def test_a_change_counts_where_it_is_reached(package, root, file, old, new, coun
 def test_a_module_or_definition_that_is_not_there_is_one_line():
     with pytest.raises(UserError, match=r"no module 'unlearnlib.cashe' .* did you mean 'unlearnlib.cache'"):
         definitions.code("unlearnlib.cashe")
-    with pytest.raises(UserError, match=r"no 'foldr' in unlearnlib.cache: did you mean 'folder'"):
-        definitions.code("unlearnlib.cache:foldr")
+    with pytest.raises(UserError, match=r"no 'fine_tun' in unlearnlib.training: did you mean 'fine_tune'"):
+        definitions.code("unlearnlib.training:fine_tun")
 
 
 # What makes what stale in this package

@@ -119,7 +119,7 @@ def shadows(experiment: Experiment) -> tuple[np.ndarray, np.ndarray, list[str]]:
     removed, frames = {}, []
     for kind in jobs.HALVES:
         removed |= jobs.models(experiment.profile, kind, experiment.seed)
-        frames.append(experiment.without(kind, ["forget"]))
+        frames.append(experiment.evaluated_without(kind, ["forget"]))
     rows = pd.concat(frames)
     rows = rows[rows["metric"] == CONFIDENCES[0]]
     wide = rows.pivot_table(index="model", columns="example", values="value").loc[list(removed), points]

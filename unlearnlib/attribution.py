@@ -357,7 +357,7 @@ def rises(experiment: Experiment, points: Sequence[str], queries: Sequence[str],
 @cache
 def _losses(experiment: Experiment, kinds: tuple[str, ...], loss: str) -> pd.DataFrame:
     """Return the loss of every point's first paraphrase (columns) in every model of these kinds (rows), read once."""
-    table = pd.concat([experiment.without(kind, ["paraphrase#0"]) for kind in kinds])
+    table = pd.concat([experiment.evaluated_without(kind, ["paraphrase#0"]) for kind in kinds])
     return table[table["metric"] == f"{loss}_nll"].pivot_table(index="model", columns="example", values="value")
 
 

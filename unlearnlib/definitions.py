@@ -12,6 +12,7 @@ a file has changed since.
 """
 
 import ast
+import contextlib
 import copy
 import dis
 import functools
@@ -142,16 +143,14 @@ def of(*roots: "str | Callable | ast.AST", without: Iterable[str] = (), package:
     UserError for a module or definition that the package does not have, and for a variable whose value cannot be told.
     """
     outside = _Outside(package)
-    cells = [root for root in roots if isinstance(root, ast.AST)]
-    outside.cells(cells)
+    outside.cells([root for root in roots if isinstance(root, ast.AST)])
     for root in roots:
-        if isinstance(root, str):
-            outside.roots.add(root)
-        elif not isinstance(root, ast.AST):
+        if not isinstance(root, str | ast.AST):
             outside.see(root, getattr(root, "__name__", "it"))
     boundary = frozenset(without) | CARRIERS
-    asked = frozenset(outside.attributes), frozenset(outside.texts)
-    known = _of_package(tuple(sorted(outside.roots)), *asked, boundary, package)
+    reached = {root for root in outside.roots if not boundary & {root, root.partition(":")[0]}}
+    wanted = tuple(sorted(reached | {root for root in roots if isinstance(root, str)}))
+    known = _of_package(wanted, frozenset(outside.attributes), frozenset(outside.texts), boundary, package)
     return {**known, **outside.found}
 
 
@@ -197,7 +196,7 @@ class _Walk:
             elif inner:
                 self.name(name, tuple(inner.split(".")), direct=True)
             else:
-                self.module(name)
+                self.module(name, direct=True)
         while self.waiting:
             self.follow()
             if not self.waiting:
@@ -232,9 +231,9 @@ class _Walk:
                 if wanted:
                     self.add(f"{label}.{name}", member)
 
-    def module(self, name: str) -> None:
+    def module(self, name: str, direct: bool = False) -> None:
         """Take in all of a module."""
-        if name in self.boundary or name in self.seen_modules:
+        if (name in self.boundary and not direct) or name in self.seen_modules:
             return
         self.seen_modules.add(name)
         self.ran(name)
@@ -260,7 +259,7 @@ class _Walk:
     def name(self, module: str, chain: Chain, direct: bool = False) -> None:
         """Take in what a dotted name means in a module, as far as it is the package's."""
         known, first = self.read.module(module), chain[0]
-        if module in self.boundary or f"{module}:{first}" in self.boundary:
+        if not direct and (module in self.boundary or f"{module}:{first}" in self.boundary):
             return
         for number, definition in enumerate(known.definitions.get(first, ())):
             label = f"{module}:{first}" + f"#{number}" * bool(number)
@@ -319,20 +318,21 @@ def _read(tree: ast.Module, name: str, is_package: bool) -> Module:
                 definitions.setdefault(target, []).append(definition)
         else:
             loose.append(node)
-    only_imports = [node for node in loose if not _imports_only(node)]
-    body = ast.Module(only_imports, [])
-    return Module(
-        definitions, _imports(tree, name, is_package), _definition(body) if only_imports else _definition(None)
-    )
+    runs = [node for node in loose if not _runs_not(node)]
+    body = _definition(ast.Module(runs, []) if runs else None)
+    return Module(definitions, _imports(tree, name, is_package), body)
 
 
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _imports_only(node: ast.stmt) -> bool:
-    """Tell whether a statement is `if TYPE_CHECKING:` with nothing but imports below it."""
-    return isinstance(node, ast.If) and all(isinstance(one, ast.Import | ast.ImportFrom) for one in node.body)
+def _runs_not(node: ast.stmt) -> bool:
+    """Tell whether a statement is `if TYPE_CHECKING:` with imports alone, or `if __name__ == "__main__":`."""
+    if not isinstance(node, ast.If):
+        return False
+    imports = all(isinstance(one, ast.Import | ast.ImportFrom) for one in node.body)
+    return imports or "__name__" in ast.unparse(node.test)
 
 
 def _assigned(node: ast.stmt) -> list[str]:
@@ -375,9 +375,9 @@ def _definition(node: ast.AST | None) -> Definition:
     if node is None:
         return Definition("", frozenset(), frozenset(), frozenset())
     cleaned = _Cleaner().visit(copy.deepcopy(node))
+    text = ast.unparse(ast.fix_missing_locations(cleaned))
     reader = _Reader()
     reader.visit(cleaned)
-    text = ast.unparse(ast.fix_missing_locations(cleaned))
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Definition(digest, frozenset(reader.names), frozenset(reader.attributes), frozenset(reader.texts))
 
@@ -428,9 +428,33 @@ class _Reader(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self.texts.add(node.value)
-            if node.value.isidentifier():  # getattr(self, "target"), and annotations written as texts
+            if node.value.isidentifier():  # getattr(self, "target")
                 self.attributes.add(node.value)
-                self.names.add((node.value,))
+
+    def visit_arg(self, node: ast.arg) -> None:
+        self._annotated(node.annotation)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self._annotated(node.annotation)
+        for part in (node.target, node.value):
+            if part is not None:
+                self.visit(part)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._annotated(node.returns)
+        node.returns = None
+        self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def _annotated(self, annotation: ast.expr | None) -> None:
+        """Read an annotation, also what is written in it as a text: "Variant | str"."""
+        for part in ast.walk(annotation) if annotation else ():
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                with contextlib.suppress(SyntaxError):
+                    self.visit(ast.parse(part.value, mode="eval").body)
+        if annotation:
+            self.visit(annotation)
 
 
 def _imports(tree: ast.AST, name: str, is_package: bool) -> dict[str, list[str]]:

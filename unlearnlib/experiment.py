@@ -39,7 +39,8 @@ from unlearnlib.unlearning import task as unlearning_task
 # Modules whose products stand in a table's key themselves: trained models, the split, the profile's values.
 KEYED = ("unlearnlib.jobs", "unlearnlib.data", "unlearnlib.profiles")
 FRONTIER_SETS = ("forget", "retain")
-MODELS = ("base", "finetuned", "retrained", "retrained again")
+# The models by name, and where an experiment has them.
+MODELS = {"base": "base", "finetuned": "finetuned", "retrained": "retrained", "retrained again": "retrained_again"}
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Experiment:
         """Return the model `base`, `finetuned`, `retrained` or `retrained again`."""
         if name not in MODELS:
             raise UserError(f"no model {name!r}: {nearest(name, MODELS)}")
-        return getattr(self, name.replace(" ", "_"))
+        return getattr(self, MODELS[name])
 
     @contextmanager
     def at(self, of: "Variant | str", step_size: float | None = None):
@@ -296,7 +297,7 @@ class Experiment:
             self._references = metrics, pd.concat(frames)
         return self._references[1].copy()
 
-    def without(self, kind: str, sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
+    def evaluated_without(self, kind: str, sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
         """Return the evaluation, on the named sets, of every model of a kind that trains without some of the points
         (column model; unlearnlib.jobs.models says which points)."""
         frames = [
@@ -323,7 +324,7 @@ class Experiment:
         return evaluation.answered(self._last[1], chosen, self.profile.evaluation_batch)
 
     @cached_property
-    def never_seen(self) -> np.ndarray:
+    def unknown_probabilities(self) -> np.ndarray:
         """The fine-tuned model's answer probabilities of the questions about never-seen people."""
         table = self.measured(self.answers("finetuned", ["never_seen"]))
         return table[table["metric"] == "answer_probability"]["value"].to_numpy()
@@ -331,7 +332,7 @@ class Experiment:
     def target(self) -> float:
         """Return the target of equal forgetting: the answer probability at which the forget set is no longer above the
         never-seen people, in the fine-tuned model (see unlearnlib.calibration.never_seen_target)."""
-        return calibration.never_seen_target(self.never_seen, len(self.split.forget))
+        return calibration.never_seen_target(self.unknown_probabilities, len(self.split.forget))
 
     def forget_probability(self, model) -> float:
         """Return a model's mean answer probability on the forget set: what equal forgetting watches."""

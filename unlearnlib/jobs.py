@@ -32,6 +32,7 @@ KINDS = (*USUAL, *HALVES, "left-out", "smaller-sets", *LATE, *ORIGINALS, *REFERE
 
 # The kinds whose models are kept; of the others what they say is kept, when ASKED_BY has asked them.
 KEPT = (*USUAL, "smaller-sets", *LATE)
+TRAINED_BY = "unlearnlib.jobs:_train"
 ASKED_BY = "unlearnlib.distributions:ask"
 
 # What a model's key holds as data, not as code.
@@ -141,7 +142,7 @@ def training_key(
         "stages": [[record.id for record in stage] for stage in stages_of(split, kind)] if kind in LATE else None,
         "states": profile.checkpoint_steps if kind in ("finetuned", "late") else None,
         "epochs kept": kind == "finetuned" and seed in (*profile.halves_seeds, *profile.left_out_seeds),
-        "code": definitions.code("unlearnlib.jobs:_train", without=KEYED),
+        "code": definitions.code(TRAINED_BY, without=KEYED),
     }
 
 
@@ -152,18 +153,23 @@ def _family(kind: str) -> str:
 
 
 def _device(name: str):
-    from unlearnlib import models
+    from unlearnlib.models import device
 
-    return models.device(name)
+    return device(name)
 
 
 def parts(profile_name: str, kind: str, seed: int) -> dict:
-    """Return all that one training job depends on: the keys of its models by name, and the code that asks them."""
+    """Return all that one training job depends on: settings, models, the code that trains them, and that asks them."""
     profile = profiles.load(profile_name)
-    found = {name: _keyed(profile, kind, seed, name)[1] for name in models(profile, kind, seed)}
-    # What is kept of the others are answers, whatever metrics are made of them.
-    asked_by = definitions.code(ASKED_BY, without=("unlearnlib.evaluation:METRICS",))
-    return found if kind in KEPT else {**found, "asked by": asked_by}
+    keys = {name: _keyed(profile, kind, seed, name)[1] for name in models(profile, kind, seed)}
+    found = {
+        "settings": next(iter(keys.values())),
+        "models": {name: fingerprints.combine(key) for name, key in keys.items()},
+        "code": definitions.of(TRAINED_BY, without=KEYED),
+    }
+    if kind not in KEPT:  # what is kept of these are answers, whatever metrics are made of them
+        found["asked by"] = definitions.of(ASKED_BY, without=("unlearnlib.evaluation:METRICS",))
+    return found
 
 
 def fingerprint(profile_name: str, kind: str, seed: int) -> str:

@@ -364,7 +364,13 @@ class Removals:
         self._walks: dict[tuple[int, str], Walk] = {}
 
     def _table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        own = {"layers": self.layers, "longest": self.longest, "most_steps": self.most_steps, "passes": self.passes}
+        own = {
+            "target": self.experiment.target(),
+            "layers": self.layers,
+            "longest": self.longest,
+            "most_steps": self.most_steps,
+            "passes": self.passes,
+        }
         return self.experiment.table(name, {**own, **key}, compute)
 
     @staticmethod

@@ -40,6 +40,7 @@ def save_figure(name: str, profile: str, seeds: Sequence[int], draw: Callable, *
     """
     from IPython.display import Image
 
+    looks.style()
     folder = paths.run_folder(profile, seeds)
     path = looks.save(draw(*data, **options), folder / "figures", name)
     drawn = folder / "drawn"

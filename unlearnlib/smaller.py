@@ -32,9 +32,9 @@ class SmallerExperiment(Experiment):
         return self.whole.finetuned
 
     @property
-    def never_seen(self):
+    def unknown_probabilities(self):
         """What the fine-tuned model says about never-seen people: it is that of the whole experiment."""
-        return self.whole.never_seen
+        return self.whole.unknown_probabilities
 
     def references(self) -> pd.DataFrame:
         """Return the evaluation of base and finetuned on every set, and of retrained on SETS (column method)."""
