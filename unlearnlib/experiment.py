@@ -255,8 +255,9 @@ class Experiment:
         return pd.concat(frames, ignore_index=True)
 
     def target(self) -> float:
-        """Return the target of equal forgetting: the answer probability at which the forget set cannot be told from
-        never-seen people, in the fine-tuned model (see unlearnlib.calibration.never_seen_target)."""
+        """Return the target of equal forgetting: the answer probability at which the forget set is no longer
+        significantly above never-seen people, in the fine-tuned model (see unlearnlib.calibration.never_seen_target).
+        """
         table = self.references().query("method == 'finetuned' and metric == 'answer_probability'")
         known = table.groupby("set")["value"]
         return calibration.never_seen_target(known.get_group("never_seen"), known.get_group("forget").size)
