@@ -16,8 +16,9 @@ def never_seen_target(never_seen: Sequence[float], points: int, confidence: floa
 
     `never_seen` are the answer probabilities of questions about people that the model was never trained on. The target
     is the upper end of the prediction interval for the mean of `points` more such questions: below it, the forget set
-    cannot be told from people the model has never seen. The bare mean of the never-seen is no fit target: it is itself
-    an estimate, and a model that knows nothing at all lies above it half of the time.
+    is no longer significantly above people the model has never seen. That is the edge of a test, not equality: the
+    target lies above their mean, the further the fewer points there are. The bare mean of the never-seen is no fit
+    target: it is itself an estimate, and a model that knows nothing at all lies above it half of the time.
     """
     values = np.asarray(never_seen, float)
     if len(values) < 2 or points < 1:

@@ -19,6 +19,7 @@ from unlearnlib.errors import UserError, nearest
 from unlearnlib.evidence import Estimate, join
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
+OPEN = ("not settled", "not tested")  # what may become of a criterion besides holding and failing
 MIN_SEEDS = 3  # with fewer, an interval over seeds says next to nothing
 
 EQUAL = 0.05  # C2: neighbours' answer probability, so near to the retrained model's
@@ -234,6 +235,50 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(table, columns=columns).astype({"n": "Int64"})
+
+
+def failed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a claim from the rows of `judge`: which of its criteria do not hold, as texts.
+
+    Columns: claim, holds ("1 of 2" criteria), then `fails` (the interval lies wholly on the wrong side, or one seed or
+    method of a range does), `not settled` (an interval over seeds that contains what was asked for), `not tested`.
+    """
+    table = []
+    for claim, part in rows.groupby("claim", sort=False):
+        states = part.apply(_state, axis=1)
+        named = {state: _named(part.loc[states == state, "criterion"]) for state in ("fails", *OPEN)}
+        table.append({"claim": claim, "holds": f"{states.eq('holds').sum()} of {len(part)}", **named})
+    return pd.DataFrame(table, columns=["claim", "holds", "fails", *OPEN])
+
+
+def _state(row: pd.Series) -> str:
+    """What became of one criterion: holds, fails, or one of OPEN."""
+    if pd.isna(row["holds"]):
+        return "not tested"
+    if row["holds"]:
+        return "holds"
+    # A range or a single number leaves nothing open: every seed, or every method, was asked for.
+    if "over seeds" not in row["interval"]:
+        return "fails"
+    if row["direction"] == "within":
+        wrong = row["high"] <= row["centre"] - row["margin"] or row["low"] >= row["centre"] + row["margin"]
+    elif row["direction"] == "above":
+        wrong = row["high"] <= np.fmax(row["margin"], row["least"])
+    else:
+        wrong = row["low"] >= row["margin"]
+    return "fails" if wrong else "not settled"
+
+
+def _named(criteria: Sequence[str]) -> str:
+    """The criteria in one text; those that agree up to their last comma are named once, their ends in brackets."""
+    ends: dict[str, list[str]] = {}
+    for criterion in criteria:
+        start, _, end = criterion.rpartition(", ")
+        ends.setdefault(start or criterion, []).append(end if start else "")
+    return "; ".join(
+        f"{start} ({', '.join(several)})" if len(several) > 1 else ", ".join(filter(None, (start, several[0])))
+        for start, several in ends.items()
+    )
 
 
 def _judged(criterion: Criterion, read: Callable[[str], pd.DataFrame]) -> dict:

@@ -330,8 +330,9 @@ class Experiment:
         return table[table["metric"] == "answer_probability"]["value"].to_numpy()
 
     def target(self) -> float:
-        """Return the target of equal forgetting: the answer probability at which the forget set is no longer above the
-        never-seen people, in the fine-tuned model (see unlearnlib.calibration.never_seen_target)."""
+        """Return the target of equal forgetting: the answer probability at which the forget set is no longer
+        significantly above never-seen people, in the fine-tuned model (see unlearnlib.calibration.never_seen_target).
+        """
         return calibration.never_seen_target(self.unknown_probabilities, len(self.split.forget))
 
     def forget_probability(self, model) -> float:

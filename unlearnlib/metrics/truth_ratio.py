@@ -72,7 +72,7 @@ def truth_ratio_aggregate(ratios, which: str = "forget") -> float:
 def forget_quality(ratios_unlearned, ratios_retrained) -> ForgetQuality:
     """Return D, p and n of the two-sided Kolmogorov-Smirnov test between two models' truth ratios.
 
-    p is TOFU's forget quality: higher means the test cannot tell the unlearned model from the retrained one. It says
+    p is TOFU's forget quality: where it is high, no significant difference to the retrained model was found. It says
     nothing about agreement point by point (see `pointwise_agreement`), and collapsed p-values carry no order: at D = 1
     p depends on n alone. Read it beside the value of two retrained models. D and p are NaN for empty or NaN input.
     """
