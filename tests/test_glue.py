@@ -338,7 +338,8 @@ def test_a_single_ascent_watches_what_it_is_told_to_watch(experiment, removals, 
         assert visit["reached"] and visit["picked"] == len(picks)
         # Both go along the gradient of what was picked, however far.
         moved = change["transformer.wte.weight"]
-        assert list(change) == ["transformer.wte.weight"] and float(moved.norm()) == pytest.approx(visit["step_size"])
+        assert list(change) == ["transformer.wte.weight"]
+        assert float(moved.norm()) == pytest.approx(visit["step_size"], rel=1e-3)
         assert float((moved * slope).sum() / moved.norm() / slope.norm()) == pytest.approx(1, abs=1e-4)
         steps[modality.name] = visit["step_size"]
     assert steps["fuzzy"] != pytest.approx(steps["on picks"], rel=0.01)

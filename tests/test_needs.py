@@ -83,7 +83,9 @@ def touched(number: str) -> set[str]:
         elif isinstance(node, ast.Attribute):
             name = node.value.id if isinstance(node.value, ast.Name) else ""
             if name in imported:
-                found |= kinds_of(imported[name], node.attr) if imported[name] else set()
+                # Functions of jobs know all kinds; which of them is meant stands in the call, as a text.
+                mine = imported[name] not in (None, jobs)
+                found |= kinds_of(imported[name], node.attr) if mine else set()
             elif node.attr in TRAINED:
                 found |= set(USUAL)
     return found
