@@ -237,12 +237,6 @@ def test_the_ends_of_a_line_have_the_models_own_losses_and_its_middle_is_the_mea
         landscape(start, {"start": {}}, [], texts, points=1)
 
 
-@pytest.mark.parametrize(("values", "rise"), [([1, 2, 1.5], 0.5), ([1, 1.2, 2], 0), ([3, 1, 2], 0), ([1, 4, 1], 3)])
-def test_a_barrier_is_what_rises_above_both_ends(values, rise):
-    line = pd.DataFrame({"share": [0, 0.5, 1], "value": values})
-    assert removal.barrier(line.sample(frac=1, random_state=1)) == rise
-
-
 def test_the_training_gradient_is_that_of_the_mean_loss(model, sequences):
     texts = list(sequences.values())
     copy = [value.detach().clone() for value in model.parameters()]

@@ -247,6 +247,29 @@ def test_mixed_model_on_balanced_data_compares_means():
     assert result.sd["residual"] == pytest.approx(0.5, abs=0.12)
 
 
+def test_means_are_written_with_half_their_interval():
+    values = {"mean": [0.91, 0.5, -0.125, 2.0], "high": [0.934, 0.5, math.nan, np.inf]}
+    assert statistics.texts(pd.DataFrame(values)) == ["0.91 ± 0.02", "0.50 ± 0.00", "-0.12", "2.00"]
+    assert statistics.texts(pd.DataFrame(values), digits=3)[0] == "0.910 ± 0.024"
+    logs = pd.DataFrame({"mean": np.log([4.0, 2.5]), "high": [np.log(4.0 * 5.5), math.nan]})
+    assert statistics.texts(logs, digits=1, logarithms=True) == ["4.0 ×/÷ 5.5", "2.5"]
+
+
+def test_a_table_of_texts_is_over_seeds_and_in_the_order_of_its_table():
+    rows = [
+        (seed, method, value + add, 10 * value)
+        for method, value in (("walk", 0.5), ("base", 0.25))
+        for seed, add in enumerate((-0.1, 0.0, 0.1))
+    ]
+    table = pd.DataFrame(rows, columns=["seed", "method", "one", "other"])
+    found = statistics.as_text(table, ["other", "one"])
+    # Half an interval of three seeds: t(0.975, 2) = 4.3027 times 0.1 over the root of 3.
+    assert found.index.tolist() == ["walk", "base"] and list(found.columns) == ["other", "one"]
+    assert found.to_numpy().tolist() == [["5.00 ± 0.00", "0.50 ± 0.25"], ["2.50 ± 0.00", "0.25 ± 0.25"]]
+    alone = statistics.as_text(table[table["seed"] == 1].rename(columns={"method": "way"}), ["one"], by="way", digits=1)
+    assert alone["one"].tolist() == ["0.5", "0.2"]
+
+
 def test_mixed_model_agrees_with_the_formula_interface():
     from statsmodels.formula.api import mixedlm
 

@@ -298,15 +298,6 @@ def between(start: Mapping[str, torch.Tensor], end: Mapping[str, torch.Tensor], 
     )
 
 
-def barrier(line: pd.DataFrame) -> float:
-    """Return how far the loss on one line rises above its higher end (nats, at least 0): 0 is no barrier.
-
-    `line` holds the rows of one line and set of `landscape`.
-    """
-    values = line.sort_values("share")["value"].to_numpy()
-    return float(values.max() - max(values[0], values[-1]))
-
-
 def training_gradient_norm(model, texts: Sequence[Sequence[int]]) -> float:
     """Return the L2 norm, over all parameters, of the gradient of the mean text NLL; near 0 is a stationary point."""
     whole = gradients.select(gradients.sum_gradient(model, texts), resolve(model, "all"))

@@ -306,16 +306,26 @@ def over_seeds(
     return pd.DataFrame(rows, columns=[*by, "n", "mean", "sd", "low", "high"])
 
 
+def texts(summary: pd.DataFrame, digits: int = 2, logarithms: bool = False) -> list[str]:
+    """Return each mean of `summary` (see over_seeds) with half its interval, such as "0.91 ± 0.02"; without an interval
+    (one seed) the mean alone. Of `logarithms` the exp of both, such as "3.1 ×/÷ 1.2": times or divided by so much."""
+    means, halves, sign = summary["mean"].to_numpy(), (summary["high"] - summary["mean"]).to_numpy(), "±"
+    known = np.isfinite(halves)
+    if logarithms:
+        with np.errstate(over="ignore"):
+            means, halves, sign = np.exp(means), np.exp(halves), "×/÷"
+    return [
+        f"{mean:.{digits}f} {sign} {half:.{digits}f}" if interval else f"{mean:.{digits}f}"
+        for mean, half, interval in zip(means, halves, known, strict=True)
+    ]
+
+
 def as_text(table: pd.DataFrame, columns: Sequence[str], by: str = "method", digits: int = 2) -> pd.DataFrame:
     """Return the means of some columns over seeds with half their 95% interval, as texts such as "0.91 ± 0.02": one row
     per `by`, in the order of `table`, which has one row per seed and `by`. With one seed the mean alone."""
     long = table.melt(id_vars=["seed", by], value_vars=list(columns), var_name="metric")
     summary = over_seeds(long, by=[by, "metric"])
-    half = (summary["high"] - summary["mean"]).to_numpy()
-    summary["text"] = [
-        f"{mean:.{digits}f} ± {plus:.{digits}f}" if np.isfinite(plus) else f"{mean:.{digits}f}"
-        for mean, plus in zip(summary["mean"], half, strict=True)
-    ]
+    summary["text"] = texts(summary, digits)
     return summary.pivot_table(index=by, columns="metric", values="text", aggfunc="first", sort=False)[list(columns)]
 
 
