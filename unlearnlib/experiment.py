@@ -174,13 +174,12 @@ class Experiment:
         """What methods are given: the fine-tuned model, the forget texts, the recorded gradients."""
         folder = self.folder(*self._finetuned)
         forget = self.sets["forget"]
-        subject = self.split.forget[0].subject
         return unlearning.Task(
             model=self.finetuned,
             forget=dict(zip(forget.names, forget.texts, strict=True)),
             record=gradients.Record(folder),
             second_moments=training.second_moments(folder),
-            name_rows=self.name_rows(subject),
+            name_rows=self.name_rows(self.split.subject),
             seed=self.seed,
         )
 
