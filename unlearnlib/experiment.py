@@ -69,7 +69,7 @@ class Experiment:
 
     def __init__(self, profile: str, seed: int, points: int | None = None):
         self.profile = profiles.load(profile)
-        if not isinstance(seed, Integral) or seed < 0:
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"seed {seed!r} is no whole number from 0 on: give seeds such as [0, 1]")
         self.seed = int(seed)
         self.split = jobs.split_of(self.profile, seed)
@@ -89,7 +89,9 @@ class Experiment:
     @cached_property
     def _base(self):
         torch.set_num_threads(1)
-        return models.load(self.profile.base_model, on=self.profile.device)
+        model, tokenizer = models.load(self.profile.base_model, on=self.profile.device)
+        models.check_positions(model, self.profile.max_tokens)
+        return model, tokenizer
 
     @property
     def tokenizer(self):

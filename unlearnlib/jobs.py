@@ -207,11 +207,12 @@ def _keyed(profile: profiles.Profile, kind: str, seed: int, name: str) -> tuple[
 
 
 def _train(profile: profiles.Profile, kind: str, seed: int, key: dict, title: str, folder: Path) -> None:
-    from unlearnlib import batches, gradients, training
+    from unlearnlib import batches, fit, gradients, training
     from unlearnlib import models as base_models
 
     split, removed, order = split_of(profile, seed), key["removed"], key["seed"]
     model, tokenizer = base_models.load(profile.base_model, on=profile.device)
+    fit.check(profile, split, model, tokenizer)
     texts = {
         record.id: batches.encode_text(tokenizer, record.text, profile.max_tokens)
         for record in (*split.forget, *split.retain)
