@@ -11,7 +11,7 @@ import pandas as pd
 
 from unlearnlib import evaluation, fingerprint, jobs, metrics
 from unlearnlib.evaluation import Examples
-from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.experiment import MODELS, Experiment, Variant, distinct
 from unlearnlib.profiles import Profile
 from unlearnlib.tables import tidy
 
@@ -76,8 +76,9 @@ def evaluate(profile: Profile, kind: str, seed: int, name: str) -> pd.DataFrame:
     experiment, usual = Repeated(profile.name, seed, kind, name), Experiment(profile.name, seed)
     if kind in jobs.REFERENCES:
         return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
+    methods = distinct(variants(experiment), {*MODELS, ORIGINAL, REFERENCE, CEILING})
     frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
-    for variant in variants(experiment):
+    for variant in methods:
         found = experiment.calibrated(variant, smallest=NEAR * usual.calibrated(variant).step_size)
         frames.append(experiment.confidences(variant, found.step_size).assign(reached=found.reached))
     return pd.concat(frames, ignore_index=True).assign(model=name)

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from functools import cached_property
 from numbers import Integral
 
@@ -58,6 +58,34 @@ class Variant:
                 hint = nearest(option, known) if known else "it takes none"
                 raise UserError(f"no option {option!r} of the method {self.method!r}: {hint}")
         return method(task, self.layers, **self.options)
+
+
+def distinct(variants: Iterable, taken: Iterable[str] = MODELS) -> list:
+    """Return the variants (or removal.Modality) as a list, once it is sure that tables and figures can tell them apart.
+
+    UserError, naming both, where two have one name, or where one is called like a model that stands beside them: rows
+    of one name would be averaged without a word.
+    """
+    found: dict[str, object] = {}
+    for variant in (variants := list(variants)):
+        if variant.name in taken:
+            raise UserError(f"{_shown(variant)} is called like the model {variant.name!r}: give it another name")
+        if variant.name in found:
+            both = f"{_shown(found[variant.name])} and {_shown(variant)}"
+            raise UserError(f"two are called {variant.name!r}, {both}: give each a name of its own")
+        found[variant.name] = variant
+    return variants
+
+
+def _shown(variant) -> str:
+    """Return a variant as it is written, with what differs from the defaults."""
+    values = [(one.name, getattr(variant, one.name), _default(one)) for one in fields(variant)]
+    words = [f"{name}={value!r}" for name, value, default in values[1:] if value != default]
+    return f"{type(variant).__name__}({', '.join([repr(variant.name), *words])})"
+
+
+def _default(one: Field):
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 class Experiment:
