@@ -173,7 +173,10 @@ class Experiment:
 
     @contextmanager
     def at(self, of: "Variant | str", step_size: float | None = None):
-        """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open."""
+        """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open.
+
+        What is yielded is changed back at the end of the block: to keep it, unlearnlib.export.save.
+        """
         if isinstance(of, str):
             yield self.model(of)
         elif step_size is None:
