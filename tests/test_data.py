@@ -1,18 +1,20 @@
 """The data: what the generator writes, what the loader refuses, what a seed draws."""
 
+import dataclasses
 import itertools
 import json
 import re
 import subprocess
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from data.generator import base_text, make
 from data.generator.facts import ATTRIBUTES, KINDS, prompt, sentence
 from data.generator.people import CHARACTERS, MAIN, NEIGHBOURS, NEVER_SEEN
-from unlearnlib import data
+from unlearnlib import attacks, data, subsets
 from unlearnlib.errors import UserError
 from unlearnlib.paths import DATA, ROOT
 
@@ -249,6 +251,10 @@ BAD = [
     (changed(wrong_answers=[*WRONG[:4], "tern"]), "field 'wrong_answers': holds the right answer 'Tern'"),
     (changed(wrong_answers=[*WRONG[:4], "Gull"]), "field 'wrong_answers': repeats 'Gull'"),
     (changed(id="other-1"), "field 'id': 'other-1' is also the id of line 1"),
+    (changed(id="dave#drink"), "field 'id': 'dave#drink' holds '#', which is not for ids; write letters, digits"),
+    (changed(id="dave|drink"), "field 'id': 'dave|drink' holds '|', which is not for ids"),
+    (changed(id="$a$"), "field 'id': '$a$' holds '$', which is not for ids"),
+    (changed(id="dave\ndrink"), "field 'id': 'dave\\ndrink' holds '\\n', which is not for ids"),
 ]
 
 
@@ -259,6 +265,27 @@ def test_a_bad_row_is_named_by_file_line_and_field(tmp_path, row, message):
         data.load_records(path)
     assert f"mine.jsonl line 3: {message}" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_any_other_id_is_only_a_name(tmp_path):
+    names = ["7", "NaN", "Dave, born 1980", "straße/1", "a.b-c_d", "without 3"]
+    rows = [{**GOOD, "id": name} for name in names]
+    assert [record.id for record in data.load_records(write(tmp_path, *rows))] == names
+
+
+def test_an_id_of_a_passage_is_checked_too(tmp_path):
+    with pytest.raises(UserError, match=r"general.jsonl line 2: field 'id': 'a#0' holds '#'"):
+        data.load_general(write(tmp_path, {"id": "a", "text": "x"}, {"id": "a#0", "text": "y"}, name="general.jsonl"))
+
+
+def test_a_second_person_is_named_by_the_first_row_about_them(tmp_path):
+    other = {**GOOD, "id": "b", "subject": "Ada Petra Sands"}
+    path = write(tmp_path, GOOD, other, {**other, "id": "c"})
+    assert len(data.load_records(path)) == 3, "a file of neighbours is about many"
+    with pytest.raises(UserError) as error:
+        data.load_records(path, one_person=True)
+    line = "mine.jsonl line 2: field 'subject': is 'Ada Petra Sands', but the rows before are about 'Ada Sands'; one"
+    assert line in str(error.value) and str(error.value).endswith("(1 more problem in this file)")
 
 
 def test_all_problems_are_counted_and_the_first_is_named(tmp_path):
@@ -345,3 +372,43 @@ def test_sets_that_overlap(tmp_path):
     write(tmp_path, {**row, "id": "new"}, name="never_seen.jsonl")
     with pytest.raises(UserError, match=r"never_seen.jsonl: subject 'Dave Harlow' is in dave.jsonl too"):
         data.split(tmp_path, 0)
+
+
+def copied(folder, change=lambda rows: rows):
+    """Copy the data to a folder, the rows of dave.jsonl changed by `change`."""
+    for path in DATA.glob("*.jsonl"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    rows = [json.loads(line) for line in (DATA / "dave.jsonl").read_text(encoding="utf-8").splitlines()]
+    return write(folder, *change(rows), name="dave.jsonl").parent
+
+
+def test_one_person_is_forgotten(tmp_path):
+    def about_petra(rows):
+        changed = json.loads(json.dumps(rows[1::2]).replace("Dave Harlow", "Petra Lund").replace("Dave", "Petra"))
+        return [row for pair in zip(rows[::2], changed, strict=True) for row in pair]
+
+    with pytest.raises(UserError, match=r"dave.jsonl line 2: field 'subject': is 'Petra Lund', but the rows before"):
+        data.split(copied(tmp_path, about_petra), 0)
+    one = data.split(DATA, 0)
+    assert one.subject == "Dave Harlow"
+    with pytest.raises(UserError, match=r"the points are about .* and .*: give those of one person"):
+        _ = dataclasses.replace(one, heldout=one.retain[:1]).subject
+
+
+def test_an_attribute_with_a_single_fact_is_drawn_like_any_other(tmp_path):
+    """Attributes are drawn as a whole: how many facts each has makes no difference."""
+    folder = copied(tmp_path, lambda rows: list({row["attribute"]: row for row in rows}.values()))
+    one = data.split(folder, 0, neighbours=20)
+    assert sizes(one)[:3] == [20, 10, 100]
+    assert len({record.attribute for record in one.forget}) == 20
+    assert len(subsets.random_halves([record.id for record in one.forget], 4, 0)) == 4
+    blind = attacks.blind(SimpleNamespace(split=one))[0]
+    assert 0 <= blind <= 1
+
+
+def test_an_example_is_found_where_it_stands(tmp_path):
+    record = data.load_records(DATA / "dave.jsonl")[2]
+    assert data.found_at(record) == f"data/dave.jsonl line 3, id {record.id!r}"
+    assert data.found_at(record, tmp_path) == f"id {record.id!r}"
+    passage = data.load_general(DATA / "general.jsonl")[1]
+    assert data.found_at(passage).startswith("data/general.jsonl line 2, id ")

@@ -344,6 +344,23 @@ def test_a_notebook_run_alone_checks_its_parameters(first, tmp_path, words, line
     assert not target.exists()
 
 
+def test_a_long_name_of_the_temporary_folder_hinders_no_kernel(first, tmp_path):
+    """Neither through /tmp nor, where that cannot be written to, through ports."""
+    temporary = tmp_path / ("x" * 90)
+    temporary.mkdir()
+    target = tmp_path / "out.ipynb"
+    for without in ("", "execute._short_folder = lambda: None; "):
+        code = f"from unlearnlib.engine import execute; import sys; {without}sys.exit(execute.main(sys.argv[1:]))"
+        command = [sys.executable, "-c", code, "notebooks/01_plain.ipynb", str(target)]
+        environment = first[0].environment(TMPDIR=str(temporary))
+        result = subprocess.run(command, cwd=first[0].root, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert without or not result.stderr, "ipykernel remarks on the ports"
+        assert target.exists() and not list(temporary.iterdir())
+        target.unlink()
+    first[0].trace()
+
+
 def test_publishing_is_normalised_and_repeats_without_a_difference(project):
     code, output = project.run("--publish")
     assert code == 0, output

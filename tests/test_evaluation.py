@@ -1,12 +1,15 @@
 """Evaluation: the one-pass question tree and batched scores against one sequence at a time."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
 
-from unlearnlib import evaluation
+from unlearnlib import batches, data, evaluation, models
 from unlearnlib.batches import Question
 from unlearnlib.evaluation import Examples
+from unlearnlib.paths import DATA
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +121,36 @@ def test_sampling_is_fixed_by_its_seed_and_leaves_the_generator_alone(make_model
     assert one == evaluation.continuations(model, prompts, [6] * 5, seed=1)
     assert one != evaluation.continuations(model, prompts, [6] * 5, seed=2)
     assert one != evaluation.continuations(model, prompts, [6] * 5)
+
+
+def test_what_is_written_behind_an_end_of_text_is_kept_and_nothing_is_said_about_it(monkeypatch, caplog):
+    """As the shipped model does it, step by step; an end of text in one row stops neither it nor the others."""
+    model, tokenizer = models.load("data/base_model")
+    passages = [passage.text for passage in data.load_general(DATA / "general.jsonl")[:6]]
+    prompts = [batches.encode_text(tokenizer, text)[:100] for text in passages]
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)  # for caplog to see what it says
+    written = evaluation.continuations(model, prompts, [20] * 6)
+    sampled = evaluation.continuations(model, prompts, [20] * 6, seed=1)
+    assert not caplog.records
+    end = tokenizer.eos_token_id
+    assert any(end in tokens[:-1] for tokens in (*written, *sampled)), "no row has an end of text: take other passages"
+    for prompt, tokens in zip(prompts, written, strict=True):
+        ids = list(prompt)
+        for _ in range(20):
+            with torch.no_grad():
+                ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+        assert tokens == ids[len(prompt) :]
+
+
+def test_nothing_is_written_beyond_the_last_position(make_model):
+    model = make_model()  # of 48 positions
+    generator = torch.Generator().manual_seed(4)
+    prompts = [(0, *torch.randint(1, 97, (length,), generator=generator).tolist()) for length in (39, 2, 45)]
+    lengths = [5, 30, 9]
+    written = evaluation.continuations(model, prompts, lengths)
+    assert [len(tokens) for tokens in written] == [5, 30, 3], "the last token needs no position of its own"
+    for prompt, tokens in zip(prompts, written, strict=True):
+        assert evaluation.continuations(model, [prompt], [len(tokens)]) == [tokens]
+    drawn = evaluation.continuations(model, prompts, lengths, seed=1)
+    assert [len(tokens) for tokens in drawn] == [5, 30, 3]
+    assert drawn == evaluation.continuations(model, prompts, lengths, seed=1) != written

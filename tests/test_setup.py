@@ -66,6 +66,34 @@ def test_this_environment_is_as_required_line_by_line():
     ]
 
 
+def test_a_clone_with_windows_line_ends_has_those_of_this_one(tmp_path):
+    """One file of every kind, committed and cloned as git does it on Windows."""
+    skipped = {".git", ".venv", "runs"}
+    kinds = {}
+    for path in sorted(ROOT.rglob("*")):
+        inside = path.relative_to(ROOT)
+        if path.is_file() and skipped.isdisjoint(inside.parts) and "cache" not in str(inside):
+            kinds.setdefault((inside.parts[0] if len(inside.parts) > 1 else path.name, path.suffix), inside)
+    for inside in kinds.values():
+        (tmp_path / "origin" / inside).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / inside, tmp_path / "origin" / inside)
+    assert {".sh", ".py", ".ipynb", ".jsonl", ".yaml", ".yml", ".csv", ".json", ".toml", ".lock", ".png", ".md"} <= {
+        suffix for _, suffix in kinds
+    }
+
+    def git(*words):
+        named = ["-c", "user.name=x", "-c", "user.email=x@x", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *named, *words], cwd=tmp_path / "origin", check=True, capture_output=True)
+
+    git("init", "--initial-branch=main")
+    git("add", "--all", "--force")
+    git("commit", "--message", "all")
+    git("clone", "--config", "core.autocrlf=true", "--config", "core.eol=crlf", ".", str(tmp_path / "clone"))
+    for inside in kinds.values():
+        assert (tmp_path / "clone" / inside).read_bytes() == (ROOT / inside).read_bytes(), inside
+    assert b"\r" not in (tmp_path / "clone" / "run_all.sh").read_bytes()
+
+
 @pytest.fixture
 def checkout(tmp_path) -> Path:
     """What a fresh clone has for its set-up."""

@@ -17,12 +17,17 @@ def encode_text(tokenizer, text: str, max_tokens: int | None = None) -> list[int
     ids = tokenizer(text, verbose=False)["input_ids"]
     if not ids:
         raise UserError("a text without tokens cannot be trained on or scored; remove the empty text")
-    if max_tokens is not None and len(ids) + 1 > max_tokens:
-        raise UserError(
-            f"text of {len(ids) + 1} tokens, but max_tokens is {max_tokens}: raise max_tokens in the profile "
-            f"or shorten {text[:50]!r}"
-        )
+    check_length(tokenizer, len(ids) + 1, max_tokens, text)
     return [tokenizer.eos_token_id, *ids]
+
+
+def check_length(tokenizer, count: int, max_tokens: int | None, text: str) -> None:
+    """Raise UserError where a text of `count` tokens is longer than `max_tokens` (None: any length will do)."""
+    if max_tokens is not None and count > max_tokens:
+        # What the model cannot read no profile can allow.
+        most = tokenizer.model_max_length
+        mend = "raise max_tokens in the profile or " if count <= most else f"the model reads {most} at most, so "
+        raise UserError(f"text of {count} tokens, but max_tokens is {max_tokens}: {mend}shorten {text[:50]!r}")
 
 
 @dataclass(frozen=True)
@@ -52,18 +57,42 @@ def encode_question(
 ) -> Question:
     """Return the tokens of `text`, which is `prompt`, the first of `answers`, and a tail, and of the other answers.
 
-    Raises UserError where the text does not begin so, or where its tokens do not fall apart at these places.
+    Raises UserError where the text does not begin so, where its tokens do not fall apart at these places, or where
+    they would not with another answer in the place of the first: the answer's own tokens could not be told.
     """
     whole = tuple(encode_text(tokenizer, text, max_tokens))
     start = tuple(encode_text(tokenizer, prompt))
     options = tuple(tuple(tokenizer(" " + answer)["input_ids"]) for answer in answers)
-    tail = whole[len(start) + len(options[0]) :]
-    question = Question(start, options, tail)
+    question = Question(start, options, whole[len(start) + len(options[0]) :])
     if question.text != whole:
-        raise UserError(
-            f"the prompt and the answer {answers[0]!r} are not whole words of {text[:60]!r}: mend the record"
-        )
+        raise UserError(_not_apart(tokenizer, text, prompt, answers[0]))
+    tail = text[len(prompt) + 1 + len(answers[0]) :]
+    for answer, option in zip(answers[1:], options[1:], strict=True):
+        other, asked = f"{prompt} {answer}{tail}", start + option
+        check_length(tokenizer, len(asked), max_tokens, other)
+        if tuple(encode_text(tokenizer, other)[: len(asked)]) != asked:
+            raise UserError(_not_apart(tokenizer, other, prompt, answer, "wrong answer"))
     return question
+
+
+def _not_apart(tokenizer, text: str, prompt: str, answer: str, kind: str = "answer") -> str:
+    """Return why the tokens of `text` do not fall apart before and behind the answer, and what to do."""
+    if not text.startswith(f"{prompt} {answer}"):
+        return f"{text[:60]!r} does not begin with the prompt, one space and the {kind} {answer!r}: mend the record"
+    begin, end = len(prompt), len(prompt) + 1 + len(answer)
+    places = tokenizer(text, return_offsets_mapping=True, verbose=False)["offset_mapping"] if tokenizer.is_fast else []
+    for first, last in places:
+        if first < end < last:
+            return (
+                f"the {kind} {answer!r} ends in {text[first:end]!r}, which is one token with what follows it, "
+                f"{text[first:last]!r}: take {text[end:last]!r} into the answer, or put a word or sign between them"
+            )
+        if first < begin < last:
+            return (
+                f"the prompt ends in {text[first:begin]!r}, which is one token with what follows it, "
+                f"{text[first:last]!r}: move the beginning of the {kind} {answer!r}"
+            )
+    return f"the tokenizer parts {text[:60]!r} otherwise than its prompt and the {kind} {answer!r} alone: reword it"
 
 
 def pad(

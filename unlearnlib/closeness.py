@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 
 from unlearnlib import batches, evaluation
-from unlearnlib.batches import encode_question
+from unlearnlib.batches import Question
 from unlearnlib.data import Record
 from unlearnlib.evaluation import Examples
-from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.experiment import MODELS, Experiment, Variant, distinct
 from unlearnlib.influence import scores
 from unlearnlib.metrics import membership, truth_ratio
 from unlearnlib.models import resolve
@@ -128,9 +128,8 @@ def _truth_ratios(experiment: Experiment, model) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _reworded(experiment: Experiment, record: Record):
-    answers, limit = (record.answer, *record.wrong_answers), experiment.profile.max_tokens
-    return encode_question(experiment.tokenizer, record.paraphrases[0], record.paraphrase_prompt(0), answers, limit)
+def _reworded(experiment: Experiment, record: Record) -> Question:
+    return evaluation.ask_for(experiment.tokenizer, record, 0, experiment.profile.max_tokens)
 
 
 # From the tables of several models to what is said of each
@@ -241,7 +240,7 @@ def _verify(experiment: Experiment, model) -> pd.DataFrame:
                 for example, prompt, tokens in zip(examples.names, prompts, written, strict=True)
             ]
     table = pd.DataFrame(asked, columns=["kind", "example", "prompt", "text"])
-    subject = experiment.split.forget[0].subject
+    subject = experiment.split.subject
     start = batches.encode_text(tokenizer, subject)
     drawn = evaluation.continuations(model, [start] * OPEN_SAMPLES, [OPEN_TOKENS] * OPEN_SAMPLES, experiment.seed)
     every = " | ".join(tokenizer.decode(tokens) for tokens in drawn)
@@ -266,8 +265,9 @@ def states(
     experiment: Experiment, variants: Sequence[Variant], named: Sequence[str]
 ) -> list[tuple[Variant | str, float | None]]:
     """Return what measure and verify are to be called with: the named models, and every variant at its own step of
-    equal forgetting."""
-    return [*((name, None) for name in named), *((v, experiment.calibrated(v).step_size) for v in variants)]
+    equal forgetting. UserError for two variants of one name (see unlearnlib.experiment.distinct)."""
+    told_apart = distinct(variants, {*MODELS, *named})
+    return [*((name, None) for name in named), *((v, experiment.calibrated(v).step_size) for v in told_apart)]
 
 
 def evaluated(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnlib import paths
 from unlearnlib.errors import UserError, nearest
 from unlearnlib.paths import ROOT
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 PARAPHRASES = 3
 WRONG_ANSWERS = 5
+# What an id may not hold: `<id>#0` is a point's first paraphrase, `|` parts the names of recorded gradients, and a
+# figure would read what stands between two `$` as mathematics.
+RESERVED = "#|$"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,14 @@ class Split:
     general: tuple[Passage, ...]
     remaining: tuple[Record, ...] = ()
 
+    @property
+    def subject(self) -> str:
+        """The name of the one person whose points are forgotten; UserError where the points are about several."""
+        names = sorted({record.subject for record in (*self.forget, *self.heldout, *self.remaining)})
+        if len(names) != 1:
+            raise UserError(f"the points are about {' and '.join(names) or 'nobody'}: give those of one person")
+        return names[0]
+
     def forgetting(self, points: Iterable[str]) -> "Split":
         """Return the split in which only these points are forgotten, the others remain; UserError for unknown ids."""
         chosen, known = set(points), {record.id for record in self.forget}
@@ -84,12 +96,13 @@ class Split:
         )
 
 
-def load_records(path: str | Path) -> list[Record]:
+def load_records(path: str | Path, one_person: bool = False) -> list[Record]:
     """Return the records of a JSONL file in its order; UserError with file, line and field where a row is wrong.
 
-    Blank lines, Windows line ends and a byte order mark are accepted.
+    Blank lines, Windows line ends and a byte order mark are accepted. With `one_person` every row has to be about the
+    same person.
     """
-    rows = _read(Path(path), Record, _record_problems)
+    rows = _read(Path(path), Record, _only_one_person() if one_person else _record_problems)
     return [_record(row) for row in _dataset(rows)]
 
 
@@ -117,11 +130,14 @@ def split(
     answer away are trained on before others (see given_away); the others are drawn, so trained and held-out points of
     these are exchangeable.
     `neighbours`, `never_seen` and `general` keep only so many people or passages, the first by name (default: all).
-    UserError where a count is out of range, or where an id or a person is in two files.
+    UserError where a count is out of range, where an id or a person is in two files, and where the first file, that of
+    the forget subject, is about two people.
     """
     folder = Path(folder)
     files = {name: folder / f"{name}.jsonl" for name in ("dave", "neighbours", "never_seen", "general")}
-    dave, retained, reference = (_sorted(load_records(files[n])) for n in ("dave", "neighbours", "never_seen"))
+    dave, retained, reference = (
+        _sorted(load_records(files[name], one_person=name == "dave")) for name in ("dave", "neighbours", "never_seen")
+    )
     passages = _sorted(load_general(files["general"]))
     _check_apart({files["dave"]: dave, files["neighbours"]: retained, files["never_seen"]: reference})
 
@@ -153,6 +169,17 @@ def given_away(records: Iterable[Record], others: Iterable[Record]) -> frozenset
     return frozenset(record.attribute for record in records if told[record.attribute, record.answer] >= 2)
 
 
+def found_at(example: Record | Passage, folder: str | Path | None = None) -> str:
+    """Return where a record or passage stands in the files of `folder` (default: the repository's data), for an error
+    about it: "data/dave.jsonl line 3, id 'dave-pet-kind'"; the id alone where it stands in none of them."""
+    for path in sorted(Path(folder or paths.DATA).glob("*.jsonl")):
+        for number, line in _lines(path):
+            row, _ = _parse(line, type(example))
+            if row.get("id") == example.id and row.get("text") == example.text:
+                return f"{_shown(path)} line {number}, id {example.id!r}"
+    return f"id {example.id!r}"
+
+
 def name_words(subject: str) -> tuple[str, ...]:
     """Return the words of a name, such as ("Dave", "Harlow")."""
     return tuple(subject.split())
@@ -167,7 +194,7 @@ def _read(path: Path, kind: type, more_problems: Callable[[dict], list[str]]) ->
     for number, line in _lines(path):
         row, found = _parse(line, kind)
         if not found:
-            found = more_problems(row)
+            found = _id_problems(row["id"]) + more_problems(row)
             if row["id"] in lines_of_ids:
                 earlier = lines_of_ids[row["id"]]
                 found.append(f"field 'id': {row['id']!r} is also the id of line {earlier}; give every row its own id")
@@ -270,6 +297,31 @@ def _record_problems(row: dict[str, Any]) -> list[str]:
     repeated = [other for other, count in Counter(wrong).items() if count > 1]
     if repeated:
         problems.append(f"field 'wrong_answers': repeats {repeated[0]!r}; give {WRONG_ANSWERS} different ones")
+    return problems
+
+
+def _id_problems(name: str) -> list[str]:
+    """Return what is wrong with an id: whatever else it holds, nothing reads a meaning into it."""
+    wrong = next((letter for letter in name if letter in RESERVED or not letter.isprintable()), None)
+    if wrong is None:
+        return []
+    return [f"field 'id': {name!r} holds {wrong!r}, which is not for ids; write letters, digits, '-', '_' and '.'"]
+
+
+def _only_one_person() -> Callable[[dict[str, Any]], list[str]]:
+    """Return a function that finds what is wrong with the rows of a file about one person, given them in order."""
+    first: list[str] = []
+
+    def problems(row: dict[str, Any]) -> list[str]:
+        first.append(row["subject"])
+        if row["subject"] == first[0]:
+            return _record_problems(row)
+        return [
+            f"field 'subject': is {row['subject']!r}, but the rows before are about {first[0]!r}; one person is "
+            "forgotten: put the others into neighbours.jsonl, and write one person's name alike in every row",
+            *_record_problems(row),
+        ]
+
     return problems
 
 

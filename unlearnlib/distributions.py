@@ -14,7 +14,7 @@ import pandas as pd
 
 from unlearnlib import evaluation, jobs
 from unlearnlib.evaluation import Examples
-from unlearnlib.experiment import Experiment, Variant
+from unlearnlib.experiment import MODELS, Experiment, Variant, distinct
 from unlearnlib.metrics import distributions, membership
 from unlearnlib.profiles import Profile
 
@@ -95,7 +95,7 @@ def evaluate(usual: Experiment, kind: str, name: str) -> pd.DataFrame:
         if kind in jobs.REFERENCES:
             return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
         frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
-        for variant in variants(experiment):
+        for variant in distinct(variants(experiment), {*MODELS, ORIGINAL, REFERENCE, CEILING}):
             found = experiment.calibrated(variant, smallest=NEAR * usual.calibrated(variant).step_size)
             frames.append(experiment.confidences(variant, found.step_size).assign(reached=found.reached))
     return pd.concat(frames, ignore_index=True).assign(model=name)

@@ -7,6 +7,11 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """Wrong input from the user; the message is one line and names the mend."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows in a notebook: the message says all, and its traceback is of code that
+        the reader did not write."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Return a hint that names the valid choice nearest to `word`, or lists the choices when none is near."""

@@ -14,8 +14,11 @@ from scipy.special import logsumexp
 
 from unlearnlib import batches
 from unlearnlib.batches import Question, encode_question
-from unlearnlib.data import Record, Split
+from unlearnlib.data import Record, Split, found_at
+from unlearnlib.errors import UserError
 from unlearnlib.metrics.similarity import choice_probability, exact_memorization, extraction_strength, rouge
+
+GENERAL_TOKENS = 128  # so much of a general passage is read
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,13 @@ def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
     """Return the sets forget, paraphrase, heldout, retain, never_seen and general of a split, as tokens.
 
     `paraphrase` holds the three paraphrases of each forget point, named `<id>#<number>`. Where only some points are
-    forgotten there is the set `remaining` too. General passages, which are only scored, are cut at 128 tokens.
+    forgotten there is the set `remaining` too. General passages, which are only scored, are cut at 128 tokens, or at
+    what the model reads. UserError, naming file, line, id and field, for a text that is too long or whose tokens do not
+    fall apart at its answer (see unlearnlib.batches.encode_question).
     """
 
     def question(record: Record, number: int | None = None) -> Question:
-        text = record.text if number is None else record.paraphrases[number]
-        prompt = record.prompt if number is None else record.paraphrase_prompt(number)
-        return encode_question(tokenizer, text, prompt, (record.answer, *record.wrong_answers), max_tokens)
+        return ask_for(tokenizer, record, number, max_tokens)
 
     sets = {
         name: Examples.asked([record.id for record in records], [question(record) for record in records])
@@ -55,11 +58,23 @@ def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
         [f"{record.id}#{number}" for record, number in numbered],
         [question(record, number) for record, number in numbered],
     )
+    most = min(GENERAL_TOKENS, tokenizer.model_max_length)
     sets["general"] = Examples(
         tuple(passage.id for passage in split.general),
-        tuple(tuple(batches.encode_text(tokenizer, passage.text)[:128]) for passage in split.general),
+        tuple(tuple(batches.encode_text(tokenizer, passage.text)[:most]) for passage in split.general),
     )
     return sets
+
+
+def ask_for(tokenizer, record: Record, number: int | None, max_tokens: int) -> Question:
+    """Return the question that a record's text asks, or its paraphrase of this number; UserError as in encode."""
+    text = record.text if number is None else record.paraphrases[number]
+    prompt = record.prompt if number is None else record.paraphrase_prompt(number)
+    try:
+        return encode_question(tokenizer, text, prompt, (record.answer, *record.wrong_answers), max_tokens)
+    except UserError as error:
+        which = "text" if number is None else f"paraphrase {number + 1}"
+        raise UserError(f"{found_at(record)}, {which}: {error}") from None
 
 
 def _branches(question: Question, texts: bool) -> list[tuple[int, ...]]:
@@ -295,8 +310,18 @@ def _tidy(name: str, examples: Sequence[str], values: dict[str, np.ndarray]) -> 
 def continuations(
     model, prompts: Sequence[Sequence[int]], lengths: Sequence[int], seed: int | None = None
 ) -> list[list[int]]:
-    """Return, for each prompt, `lengths[i]` tokens: those of greedy decoding, or with a `seed` sampled ones."""
-    where = next(model.parameters()).device
+    """Return, for each prompt, `lengths[i]` tokens: those of greedy decoding, or with a `seed` sampled ones.
+
+    Fewer where the model has no position left for more.
+    """
+    where, positions = next(model.parameters()).device, model.config.n_positions
+    if max(map(len, prompts)) + max(lengths) - 1 > positions:
+        lengths = [min(length, positions + 1 - len(prompt)) for prompt, length in zip(prompts, lengths, strict=True)]
+        if len(prompts) > 1:  # all of a batch write as much as the longest: each alone stops at its own end
+            return [
+                continuations(model, [prompt], [length], None if seed is None else seed + row)[0]
+                for row, (prompt, length) in enumerate(zip(prompts, lengths, strict=True))
+            ]
     width = max(map(len, prompts))
     tokens = torch.zeros(len(prompts), width, dtype=torch.long)
     mask = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -309,11 +334,11 @@ def continuations(
             tokens.to(where),
             attention_mask=mask.to(where),
             max_new_tokens=max(lengths),
-            do_sample=seed is not None,
-            top_k=0,
+            **({"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0}),
             pad_token_id=model.config.eos_token_id,
-            # An end-of-text token must not stop the others early: every row is cut at its own reference's end.
-            eos_token_id=-1,
+            # An end-of-text token must not stop a row early, which is cut at its own reference's end: so the token that
+            # would stop it is one that the model has not, and never writes.
+            eos_token_id=model.config.vocab_size,
         )[:, width:]
     return [row[:length].tolist() for row, length in zip(written.cpu(), lengths, strict=True)]
 

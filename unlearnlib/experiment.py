@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from functools import cached_property, partial
 from numbers import Integral
 
@@ -82,6 +82,34 @@ class Variant:
         return method(task, self.layers, **self.options)
 
 
+def distinct(variants: Iterable, taken: Iterable[str] = MODELS) -> list:
+    """Return the variants (or removal.Modality) as a list, once it is sure that tables and figures can tell them apart.
+
+    UserError, naming both, where two have one name, or where one is called like a model that stands beside them: rows
+    of one name would be averaged without a word.
+    """
+    found: dict[str, object] = {}
+    for variant in (variants := list(variants)):
+        if variant.name in taken:
+            raise UserError(f"{_shown(variant)} is called like the model {variant.name!r}: give it another name")
+        if variant.name in found:
+            both = f"{_shown(found[variant.name])} and {_shown(variant)}"
+            raise UserError(f"two are called {variant.name!r}, {both}: give each a name of its own")
+        found[variant.name] = variant
+    return variants
+
+
+def _shown(variant) -> str:
+    """Return a variant as it is written, with what differs from the defaults."""
+    values = [(one.name, getattr(variant, one.name), _default(one)) for one in fields(variant)]
+    words = [f"{name}={value!r}" for name, value, default in values[1:] if value != default]
+    return f"{type(variant).__name__}({', '.join([repr(variant.name), *words])})"
+
+
+def _default(one: Field):
+    return one.default if one.default_factory is MISSING else one.default_factory()
+
+
 class Experiment:
     """Everything of one profile and seed.
 
@@ -91,7 +119,7 @@ class Experiment:
 
     def __init__(self, profile: "str | profiles.Profile", seed: int, points: int | None = None):
         self.profile = profiles.load(profile) if isinstance(profile, str) else profile
-        if not isinstance(seed, Integral) or seed < 0:
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"seed {seed!r} is no whole number from 0 on: give seeds such as [0, 1]")
         self.seed = int(seed)
         self.split = jobs.split_of(self.profile, seed)
@@ -113,7 +141,9 @@ class Experiment:
     @cached_property
     def _base(self):
         torch.set_num_threads(1)
-        return models.load(self.profile.base_model, on=self.profile.device)
+        model, tokenizer = models.load(self.profile.base_model, on=self.profile.device)
+        models.check_positions(model, self.profile.max_tokens)
+        return model, tokenizer
 
     @property
     def tokenizer(self):
@@ -167,7 +197,10 @@ class Experiment:
 
     @contextmanager
     def at(self, of: "Variant | str", step_size: float | None = None):
-        """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open."""
+        """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open.
+
+        What is yielded is changed back at the end of the block: to keep it, unlearnlib.export.save.
+        """
         if isinstance(of, str):
             yield self.model(of)
         elif step_size is None:
@@ -198,13 +231,12 @@ class Experiment:
         """What methods are given: the fine-tuned model, the forget texts, the recorded gradients."""
         folder = self.folder(*self._finetuned)
         forget = self.sets["forget"]
-        subject = self.split.forget[0].subject
         return unlearning_task.Task(
             model=self.finetuned,
             forget=dict(zip(forget.names, forget.texts, strict=True)),
             record=gradients.Record(folder),
             second_moments=training.second_moments(folder),
-            name_rows=self.name_rows(subject),
+            name_rows=self.name_rows(self.split.subject),
             seed=self.seed,
         )
 

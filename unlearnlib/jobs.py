@@ -35,8 +35,8 @@ KEPT = (*USUAL, "smaller-sets", *LATE)
 TRAINED_BY = "unlearnlib.jobs:_train"
 ASKED_BY = "unlearnlib.distributions:ask"
 
-# What a model's key holds as data, not as code.
-KEYED = ("unlearnlib.data", "unlearnlib.profiles", "unlearnlib.subsets")
+# What a model's key holds as data, not as code; and what only looks whether the data will do.
+KEYED = ("unlearnlib.data", "unlearnlib.profiles", "unlearnlib.subsets", "unlearnlib.fit")
 
 # The fields of a profile that make a training plan; named here so that planning a run need not import torch.
 PLAN = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "gradient_clip")
@@ -243,11 +243,12 @@ def _keyed(profile: profiles.Profile, kind: str, seed: int, name: str) -> tuple[
 
 
 def _train(profile: profiles.Profile, kind: str, seed: int, key: dict, title: str, folder: Path) -> None:
-    from unlearnlib import batches, gradients, training
+    from unlearnlib import batches, fit, gradients, training
     from unlearnlib import models as base_models
 
     split, removed, order = split_of(profile, seed), key["removed"], key["seed"]
     model, tokenizer = base_models.load(profile.base_model, on=profile.device)
+    fit.check(profile, split, model, tokenizer)
     texts = {
         record.id: batches.encode_text(tokenizer, record.text, profile.max_tokens)
         for record in (*split.forget, *split.retain)

@@ -48,7 +48,7 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
     source, problem = str(folder or name), None if folder else _hub_problem(name)
     local = problem is not None
     try:
-        with _quiet():
+        with quiet():
             # gelu_pytorch_tanh is the same function as GPT-2's gelu_new, fused: about 15% faster on the CPU.
             config = GPT2Config.from_pretrained(
                 source,
@@ -90,11 +90,22 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
             f"{name!r}: the tokenizer ({len(tokenizer)} tokens, end-of-text {tokenizer.eos_token!r}) is not that of "
             f"the model ({config.vocab_size} tokens); save the tokenizer that the model was trained with there"
         )
+    tokenizer.model_max_length = config.n_positions  # some tokenizers are saved without it
     return model.eval().to(where), tokenizer
 
 
+def check_positions(model, max_tokens: int) -> None:
+    """Raise UserError where a profile allows longer texts than the model has positions for."""
+    positions = model.config.n_positions
+    if max_tokens > positions:
+        raise UserError(
+            f"max_tokens is {max_tokens}, but the model has {positions} positions: set max_tokens to {positions} or "
+            "less in the profile, or name another base_model"
+        )
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' progress bars and its report of missing weights (load checks them) off the screen."""
     from transformers.utils import logging
 

@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+
+from unlearnlib.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -11,8 +14,18 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 def runs() -> Path:
-    """Return the folder of all run outputs: `runs/` in the repository, or what UNLEARNLIB_RUNS names."""
-    return Path(os.environ.get("UNLEARNLIB_RUNS", ROOT / "runs"))
+    """Return the folder of all run outputs: `runs/` in the repository, or what UNLEARNLIB_RUNS names.
+
+    The variable counts as not set where it is empty; `~` is the home folder, and a relative folder is one of the
+    repository, wherever the notebook or the command that asks has been started. UserError for the `~` of nobody.
+    """
+    named = os.environ.get("UNLEARNLIB_RUNS", "").strip() or "runs"
+    try:
+        return ROOT / Path(named).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"UNLEARNLIB_RUNS is {named!r}, but that home folder is not there: write the whole path"
+        ) from None
 
 
 def run_folder(profile: str, seeds: Sequence[int]) -> Path:
@@ -20,4 +33,26 @@ def run_folder(profile: str, seeds: Sequence[int]) -> Path:
 
     A run over one seed and a run over all seeds never overwrite each other.
     """
+    check_repository()
     return runs() / profile / ("seeds-" + "-".join(str(seed) for seed in seeds))
+
+
+def check_repository() -> None:
+    """Raise UserError where this package is not that of the repository in which the present folder lies.
+
+    An environment in which one clone is installed imports that clone's package in the notebooks of every other.
+    """
+    _check_repository(Path.cwd(), Path(__file__).resolve().parents[1])
+
+
+@cache
+def _check_repository(here: Path, root: Path) -> None:
+    here = here.resolve()
+    for folder in (here, *here.parents):
+        if (folder / "unlearnlib" / "paths.py").is_file() and (folder / "notebooks").is_dir():
+            if folder != root:
+                raise UserError(
+                    f"this is the repository {folder}, but the package unlearnlib comes from {root}: run "
+                    f"`pip install -e {folder}` in this environment, or set PYTHONPATH={folder}, and start again"
+                )
+            return

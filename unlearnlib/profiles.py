@@ -60,8 +60,9 @@ def load(name: str) -> Profile:
     """Return the profile `name` from `profiles/<name>.yaml`.
 
     Raises UserError, naming the nearest valid choice, for an unknown profile, an unknown or missing key, a value of the
-    wrong type, or a number out of range.
+    wrong type, or a number out of range; and where the package is another clone's (paths.check_repository).
     """
+    paths.check_repository()
     path = paths.PROFILES / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"no profile {name!r}: {nearest(name, available())}")

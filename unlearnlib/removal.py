@@ -21,7 +21,7 @@ from unlearnlib import evaluation, gradients
 from unlearnlib.calibration import Calibration, first_crossing
 from unlearnlib.data import Split, name_words
 from unlearnlib.errors import UserError, nearest
-from unlearnlib.experiment import Experiment
+from unlearnlib.experiment import Experiment, distinct
 from unlearnlib.gradients import Gradient
 from unlearnlib.metrics.similarity import choice_probability
 from unlearnlib.models import Selection, resolve
@@ -496,7 +496,7 @@ class Removals:
         }
 
     def _keys(self, modalities: Sequence[Modality]) -> dict:
-        return {modality.name: self._key(modality) for modality in modalities}
+        return {modality.name: self._key(modality) for modality in distinct(modalities)}
 
     def stationary(self, modalities: Sequence[Modality]) -> pd.DataFrame:
         """Return rows (method, gradient_norm) for the fine-tuned, the retrained and each unlearned model: the L2 norm

@@ -17,6 +17,7 @@ from typing import Any
 from unlearnlib.engine import parameters
 from unlearnlib.errors import UserError
 
+LONGEST_SOCKET = 100  # bytes of the name of a socket: the system allows 108, some systems 104
 OUT_OF_MEMORY = "probably out of memory: close other programs, or run fewer jobs at a time (--jobs 1)"
 
 
@@ -64,9 +65,7 @@ def execute(
 
     papermill_engines.register("reporting", ReportingEngine)
     with _only_this_python() as folder:
-        # Client and kernel talk through files in a folder of their own: of two kernels that start at the same moment,
-        # both could be given the same port.
-        config = Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "kernel")}})
+        config = Config({"KernelManager": _connection(folder)})
         try:
             papermill.execute_notebook(
                 _literal(source),
@@ -98,10 +97,26 @@ def quicken_import() -> None:
     sys.modules.setdefault("rfc3987_syntax", None)
 
 
+def _connection(folder: Path) -> dict[str, str]:
+    """Return how client and kernel talk: through sockets that are files in a folder of their own, since of two kernels
+    that start at the same moment both could be given the same port; through ports where the folder's name is longer
+    than that of such a file may be."""
+    fits = len(os.fsencode(folder / "kernel-0")) <= LONGEST_SOCKET
+    return {"transport": "ipc", "ip": str(folder / "kernel")} if fits else {}
+
+
+def _short_folder() -> str | None:
+    """Return where to make a folder for sockets: the usual place for temporary files (None), or /tmp where the name of
+    the usual one, which TMPDIR may set, is too long for them."""
+    usual = Path(tempfile.gettempdir()) / "unlearnlib-12345678" / "kernel-0"
+    too_long = len(os.fsencode(usual)) > LONGEST_SOCKET
+    return "/tmp" if too_long and os.access("/tmp", os.W_OK | os.X_OK) else None
+
+
 @contextmanager
 def _only_this_python() -> Iterator[Path]:
     """Let "python3" be the kernel of this environment, without the user's IPython settings; yield a folder for it."""
-    with tempfile.TemporaryDirectory(prefix="unlearnlib-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="unlearnlib-", dir=_short_folder(), ignore_cleanup_errors=True) as folder:
         changes = {
             "JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter"),
             "JUPYTER_RUNTIME_DIR": str(Path(folder) / "runtime"),

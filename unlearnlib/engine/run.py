@@ -27,10 +27,10 @@ from unlearnlib.errors import UserError
 
 def main(words: Sequence[str]) -> int:
     """Do what is asked; return 0 if all is done, 1 if anything failed, 2 for wrong input, 130 when stopped."""
-    os.environ["UNLEARNLIB_RUNS"] = str(paths.runs().resolve())  # the same for a notebook that runs in another folder
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)  # a shell lets what it starts in the background ignore it
     try:
+        os.environ["UNLEARNLIB_RUNS"] = str(paths.runs().resolve())  # the same for a notebook in another folder
         arguments = commandline.parse(words)
         if arguments.clean is not None:
             with _only_engine(paths.runs()):
