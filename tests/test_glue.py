@@ -106,11 +106,11 @@ def test_the_calibrated_step_is_where_the_forget_set_comes_to_the_target(experim
 def test_the_forget_probability_is_that_of_the_changed_model(experiment):
     change = experiment.path(EMBEDDING)(0.7)
     expected = mean(answers(changed(experiment, change), experiment.sets["forget"]))
-    assert experiment.forget_probability(change) == pytest.approx(expected, rel=1e-3)
-    assert experiment.forget_probability({}) == pytest.approx(
+    assert experiment.forget_probability(changed(experiment, change)) == pytest.approx(expected, rel=1e-3)
+    assert experiment.forget_probability(experiment.finetuned) == pytest.approx(
         mean(answers(experiment.load("finetuned"), experiment.sets["forget"])), rel=1e-3
     )
-    assert abs(expected - experiment.forget_probability({})) > 1e-3
+    assert abs(expected - experiment.forget_probability(experiment.finetuned)) > 1e-3
 
 
 def test_a_model_is_evaluated_at_the_step_that_is_asked_for(experiment):

@@ -54,7 +54,7 @@ def test_distributions_of_two_variants_of_one_name_are_refused(experiment, monke
     ):
         monkeypatch.setattr(distributions, "variants", lambda _, variants=variants: variants)
         with pytest.raises(UserError, match=line):
-            distributions.evaluate(experiment.profile, "originals-1", 0, "original 0")
+            distributions.evaluate(experiment, "originals-1", "original 0")
 
 
 @pytest.mark.parametrize("ask", [Removals.stationary, Removals.distances, Removals.landscape])

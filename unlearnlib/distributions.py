@@ -94,8 +94,9 @@ def evaluate(usual: Experiment, kind: str, name: str) -> pd.DataFrame:
         experiment = Repeated(usual, kind, name, open_folders)
         if kind in jobs.REFERENCES:
             return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
+        compared = distinct(variants(experiment), {*MODELS, ORIGINAL, REFERENCE, CEILING})
         frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
-        for variant in distinct(variants(experiment), {*MODELS, ORIGINAL, REFERENCE, CEILING}):
+        for variant in compared:
             found = experiment.calibrated(variant, smallest=NEAR * usual.calibrated(variant).step_size)
             frames.append(experiment.confidences(variant, found.step_size).assign(reached=found.reached))
     return pd.concat(frames, ignore_index=True).assign(model=name)
