@@ -250,7 +250,12 @@ def load_weights(model, folder: Path, epoch: int | None = None) -> None:
     """Put the weights that save_weights wrote into `model`, in place; UserError where there are none, or others."""
     path = _weights(folder, epoch)
     if not path.is_file():
-        raise UserError(f"no {path.name} in {folder}: this model was saved without it; delete the folder and run again")
+        raise UserError(
+            f"no {path.name} in {folder}: this model was saved without it; delete the folder and run again"
+            if epoch is None
+            else f"no weights after epoch {epoch} in {folder.name}: they are kept for the seeds in halves_seeds and "
+            "left_out_seeds of the profile; add the seed to one of them"
+        )
     stored = load_file(path)
     parameters = dict(model.named_parameters())
     if stored.keys() != parameters.keys():
