@@ -1,6 +1,7 @@
 """What code a result depends on: changes of a definition are seen by what reaches it, and by nothing else."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 import textwrap
@@ -217,6 +218,37 @@ def test_an_edited_function_of_a_notebook_gives_new_numbers(experiment):
         return experiment.table("mine", {}, f)["value"].tolist()
 
     assert (table(1), table(100), table(1)) == ([1.0], [100.0], [1.0])
+
+
+def test_cached_functions_and_objects_of_a_notebook_count_by_their_code():
+    source = """
+        import functools
+
+        @functools.cache
+        def helper(x):
+            return x * 2
+
+        class Scale:
+            def by(self, x):
+                return helper(x) + 1
+
+        scale = Scale()
+
+        def f(x):
+            return scale.by(x)
+        """
+    one = definitions.code(define(source))
+    assert definitions.code(define(source)) == one
+    assert definitions.code(define(source.replace("x * 2", "x * 3"))) != one
+    assert definitions.code(define(source.replace("helper(x) + 1", "helper(x) + 2"))) != one
+
+
+def test_settings_that_a_function_of_a_notebook_reads_are_part_of_its_key(experiment):
+    f = define("def f():\n    return pd.DataFrame({'value': [e.profile.live_step]})", pd=pd, e=experiment)
+    assert experiment.table("settings", {}, f)["value"].tolist() == [experiment.profile.live_step]
+    other = Experiment(dataclasses.replace(experiment.profile, live_step=7.0), 0)
+    g = define("def f():\n    return pd.DataFrame({'value': [e.profile.live_step]})", pd=pd, e=other)
+    assert other.table("settings", {}, g)["value"].tolist() == [7.0]
 
 
 def test_a_method_defined_again_is_another_method(experiment, monkeypatch):

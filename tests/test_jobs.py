@@ -102,7 +102,7 @@ def test_what_is_kept_of_a_fine_tuned_model(tiny):
     other = jobs.model_folder(tiny, "finetuned", 1)
     assert not list(other.glob("weights-after-epoch-*")), "no ground truth of influence: no TracIn"
     with pytest.raises(
-        UserError, match="no weights after epoch 0 in finetuned-.*: they are kept for the seeds in halves_s"
+        UserError, match=r"no weights after epoch 0 in finetuned-.*: they are kept for the seeds in halves_s"
     ):
         Experiment(tiny, 1).load("finetuned", epoch=0)
     retrained = {path.name for path in jobs.model_folder(tiny, "retrained", 0).iterdir()}

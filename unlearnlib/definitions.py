@@ -34,9 +34,14 @@ from unlearnlib.paths import ROOT
 
 PACKAGE = ROOT / "unlearnlib"
 
-# Modules that carry results and name mistakes; what a result is does not depend on them.
+# What carries results, names mistakes and makes keys: what a result is does not depend on it.
 CARRIERS = frozenset(
-    f"unlearnlib.{name}" for name in ("errors", "paths", "cache", "fingerprint", "definitions", "engine.progress")
+    f"unlearnlib.{name}"
+    for name in (
+        *("errors", "paths", "cache", "fingerprint", "definitions", "engine.progress"),
+        *(f"experiment:Experiment.{name}" for name in ("table", "code", "identity", "of", "fingerprint")),
+        "experiment:Variant.identity",
+    )
 )
 # Tables of things that are looked up by name: of these an entry counts only where its name is written in the code.
 NAMED = frozenset({"unlearnlib.unlearning.methods:METHODS", "unlearnlib.models:LAYERS"})
@@ -154,6 +159,13 @@ def of(*roots: "str | Callable | ast.AST", without: Iterable[str] = (), package:
     return {**known, **outside.found}
 
 
+def attributes_of(function: Callable) -> frozenset[str]:
+    """Return the names of the attributes that code outside the package asks for, such as `live_step` of a profile."""
+    outside = _Outside(PACKAGE)
+    outside.see(function, getattr(function, "__name__", "it"))
+    return frozenset(outside.attributes)
+
+
 def code(*roots, **options) -> str:
     """Return a sha256 that stands for what `of` returns."""
     return combined(of(*roots, **options))
@@ -204,7 +216,7 @@ class _Walk:
         return self.parts_found
 
     def add(self, label: str, definition: Definition) -> None:
-        if label not in self.parts_found:
+        if label not in self.parts_found and label not in self.boundary:
             self.parts_found[label] = definition.digest[:16]
             self.waiting.append((label, definition))
 
@@ -520,6 +532,8 @@ class _Outside:
     def see(self, value: Any, name: str) -> None:
         """Take in a value that code uses: a definition of the package, other code, or data; `name` is for errors."""
         value = getattr(value, "__func__", value)  # of a bound method its function
+        if not isinstance(value, types.FunctionType | type):
+            value = getattr(value, "__wrapped__", value)  # of a cached function what it caches
         if isinstance(value, functools.partial):
             for number, inner in enumerate((value.func, *value.args, *value.keywords.values())):
                 self.see(inner, f"{name}({number})")
@@ -530,8 +544,7 @@ class _Outside:
         elif isinstance(value, types.FunctionType):
             self.function(value)
         elif isinstance(value, type):
-            file = getattr(sys.modules.get(value.__module__), "__file__", None)
-            for inner, member in vars(value).items() if value.__module__ == "__main__" or not _installed(file) else ():
+            for inner, member in vars(value).items() if _is_own(value) else ():
                 member = getattr(member, "fget", None) or getattr(member, "func", member)  # properties, cached or not
                 if isinstance(member, types.FunctionType) or not inner.startswith("__"):
                     self.see(member, f"{name}.{inner}")
@@ -575,6 +588,11 @@ class _Outside:
             return
         if sources(self.package).has(kind.__module__):
             self.roots.add(f"{kind.__module__}:{_outermost(kind.__qualname__)}")
+        elif _is_own(kind):  # an object by its class and what it holds
+            self.see(kind, kind.__name__)
+            for inner, one in getattr(value, "__dict__", {}).items():
+                self.see(one, f"{name}.{inner}")
+            return
         identity = getattr(value, "identity", None)
         if isinstance(identity, Mapping):
             self.found[f"={name}"] = _digest(sorted(identity.items()))
@@ -588,6 +606,12 @@ class _Outside:
                 f"what is kept would depend on {name!r}, a {kind.__name__} that cannot be told from another one "
                 f"({type(error).__name__}): make it inside the function, from plain data"
             ) from None
+
+
+def _is_own(kind: type) -> bool:
+    """Tell whether a class is written by the user: in a notebook, or in a file that is no library's."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return kind.__module__ == "__main__" or not _installed(file)
 
 
 def _is_no_data(value: Any) -> bool:

@@ -287,6 +287,9 @@ class Experiment:
         where a file of the package has changed since it was imported.
         """
         whole = {"depends": self.identity, **key, "code": self.code(compute)}
+        asked = definitions.attributes_of(compute)  # of the package itself the callers put what they read in the key
+        settings = {name: value for name, value in asdict(self.profile).items() if name in asked}
+        whole |= {"settings": settings} if settings else {}
         root = paths.runs() / self.profile.name / "cache"
         found = cache.table(root, f"{name}-seed{self.seed}", whole, compute)
         return tidy(found, profile=self.profile.name, seed=self.seed)
