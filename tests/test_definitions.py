@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from unlearnlib import definitions, evaluation, fingerprint
+from unlearnlib import attribution, definitions, evaluation, fingerprint
 from unlearnlib.errors import UserError
 from unlearnlib.experiment import KEYED, Experiment, Variant
 from unlearnlib.paths import ROOT
@@ -274,6 +274,25 @@ def test_a_method_defined_again_is_another_method(experiment, monkeypatch):
     assert values[0] == values[1] != values[2] == values[3]
     recorded = experiment.at_step(Variant("recorded"), 1.0, ["forget"]).query("metric == 'text_nll'")["value"].mean()
     assert values[0] == recorded
+
+
+def test_what_a_session_replaces_in_the_package_is_part_of_the_key(experiment, monkeypatch):
+    usual = experiment.code(attribution.tracked)
+    assert definitions.replaced(definitions.of(attribution.tracked, Experiment, without=KEYED)) == {}
+    with monkeypatch.context() as patch:
+        patch.setattr(attribution, "CURVATURE_POINTS", 3)
+        fewer = experiment.code(attribution.tracked)
+        patch.setattr(attribution, "CURVATURE_POINTS", 4)
+        assert len({usual, fewer, experiment.code(attribution.tracked)}) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(attribution, "_bend", lambda model, tokens, selections: 1.0)
+        one = experiment.code(attribution.tracked)
+        patch.setattr(attribution, "_bend", lambda model, tokens, selections: 2.0)
+        assert len({usual, one, experiment.code(attribution.tracked)}) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "examples", lambda self, name: self.sets["heldout"])
+        assert experiment.code(Experiment.answers) != usual
+    assert experiment.code(attribution.tracked) == usual
 
 
 def test_a_stop_is_kept_under_its_own_measure_and_target(experiment):

@@ -60,6 +60,7 @@ class Definition:
     attributes: frozenset[str]
     texts: frozenset[str]
     members: dict[str, "Definition"] = field(default_factory=dict)  # of a class its methods, of a named table its rows
+    value: Any = None  # of a variable the plain value that it is given, if it is one
 
 
 @dataclass
@@ -164,6 +165,34 @@ def attributes_of(function: Callable) -> frozenset[str]:
     outside = _Outside(PACKAGE)
     outside.see(function, getattr(function, "__name__", "it"))
     return frozenset(outside.attributes)
+
+
+def replaced(parts: Iterable[str], package: Path = PACKAGE) -> dict[str, str]:
+    """Return what stands for those of these definitions that this process has replaced since it imported them: a
+    function or method by another one, a variable by another plain value; hashes by "replaced module:definition"."""
+    outside = _Outside(package)
+    for part in parts:
+        module, _, name = part.partition(":")
+        if module not in sys.modules or not sources(package).has(module) or not name or "#" in name:
+            continue
+        first, _, member = name.partition(".")
+        owner: Any = sys.modules[module]
+        known = sources(package).module(module).definitions.get(first, [None])[0]
+        live = vars(owner).get(first)
+        if isinstance(live, type) and member:
+            live = vars(live).get(member)
+            live = getattr(live, "fget", None) or getattr(live, "func", live)
+        if live is None or known is None:
+            continue
+        if known.value is not None and not member:
+            if live != known.value:
+                outside.found[f"replaced {part}"] = joblib.hash(live)[:16]
+            continue
+        live = getattr(live, "__func__", live)
+        if isinstance(live, types.FunctionType | type) and (live.__module__, live.__qualname__) != (module, name):
+            outside.see(live, part)
+            outside.found[f"replaced {part}"] = live.__qualname__
+    return outside.found
 
 
 def code(*roots, **options) -> str:
@@ -326,6 +355,9 @@ def _read(tree: ast.Module, name: str, is_package: bool) -> Module:
             definitions.setdefault(node.name, []).append(_class(node))
         elif targets := _assigned(node):
             definition = _table(node) if any(f"{name}:{target}" in NAMED for target in targets) else _definition(node)
+            if len(targets) == 1 and node.value is not None:
+                with contextlib.suppress(ValueError, TypeError, SyntaxError):
+                    definition.value = ast.literal_eval(node.value)
             for target in targets:
                 definitions.setdefault(target, []).append(definition)
         else:

@@ -266,7 +266,7 @@ class Experiment:
         """Return what stands for the code of `compute` in a key: all that it reaches, wherever it is defined."""
         parts = definitions.of(compute, *type(self).__mro__[:-1], without=KEYED)
         definitions.check_unchanged(part.partition(":")[0] for part in parts)
-        return definitions.combined(parts)
+        return definitions.combined({**parts, **definitions.replaced(parts)})
 
     def fingerprint(self, kind: str, name: str | None = None) -> str:
         """Return a short hash of all that a trained model depends on."""
