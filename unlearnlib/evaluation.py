@@ -262,6 +262,11 @@ def _choices(rows: pd.DataFrame) -> np.ndarray:
     return np.stack(rows["choices"].to_list())
 
 
+def right_answer(rows: pd.DataFrame) -> np.ndarray:
+    """Return the answer probability of each row of `answered` (1 knows, 1/6 is chance)."""
+    return choice_probability(_choices(rows))
+
+
 def _memorized(metric: Callable) -> Callable[[pd.DataFrame], np.ndarray]:
     return lambda rows: np.array([metric(hits, np.ones_like(hits)) for hits in map(np.asarray, rows["chosen"])])
 
@@ -270,7 +275,7 @@ def _memorized(metric: Callable) -> Callable[[pd.DataFrame], np.ndarray]:
 METRICS: dict[str, Callable[[pd.DataFrame], np.ndarray]] = {
     "text_tokens": lambda rows: np.array([float(len(log_p)) for log_p in rows["log_p"]]),
     "text_nll": lambda rows: rows["text_nll"].to_numpy(),
-    "answer_probability": lambda rows: choice_probability(_choices(rows)),
+    "answer_probability": right_answer,
     "cloze_hit": lambda rows: np.array([float(hits.all()) for hits in _spans(rows, "chosen")]),
     "answer_nll": lambda rows: -_choices(rows)[:, 0] / (rows["end"] - rows["start"]).to_numpy(),
     "answer_log_odds": lambda rows: answer_log_odds(_choices(rows)),

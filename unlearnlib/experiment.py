@@ -361,8 +361,7 @@ class Experiment:
     @cached_property
     def unknown_probabilities(self) -> np.ndarray:
         """The fine-tuned model's answer probabilities of the questions about never-seen people."""
-        table = self.measured(self.answers("finetuned", ["never_seen"]))
-        return table[table["metric"] == "answer_probability"]["value"].to_numpy()
+        return evaluation.right_answer(self.answers("finetuned", ["never_seen"]))
 
     def target(self) -> float:
         """Return the target of equal forgetting: the answer probability at which the forget set is no longer
