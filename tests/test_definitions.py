@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from unlearnlib import attribution, definitions, evaluation, fingerprint
+from unlearnlib import attribution, definitions, evaluation, fingerprint, sources
 from unlearnlib.errors import UserError
 from unlearnlib.experiment import KEYED, Experiment, Variant
 from unlearnlib.paths import ROOT
@@ -87,11 +87,11 @@ def package(tmp_path):
     for name, text in MODULES.items():
         (root / f"{name}.py").write_text(textwrap.dedent(text))
     yield root
-    definitions.look_again()
+    sources.look_again()
 
 
 def code(package, root):
-    definitions.look_again()
+    sources.look_again()
     return definitions.code(root, package=package)
 
 
@@ -353,7 +353,7 @@ def test_no_package_of_the_house_imports_anything_on_its_own():
 
 def test_the_parts_of_a_notebook_leave_figures_and_errors_out():
     source = next((ROOT / "notebooks").glob("04_*.ipynb"))
-    figures = [name for name in definitions.sources().texts if name.startswith("unlearnlib.figures")]
+    figures = [name for name in sources.current().texts if name.startswith("unlearnlib.figures")]
     found = definitions.of(*fingerprint.notebook_trees(source), without=figures)
     assert not [name for name in found if "figures" in name or "errors" in name]
     assert {"unlearnlib.statistics:compare_methods", "unlearnlib.experiment:Experiment.frontier"} <= set(found)

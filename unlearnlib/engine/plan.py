@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearnlib import definitions, fingerprint, paths, profiles
+from unlearnlib import definitions, fingerprint, paths, profiles, sources
 from unlearnlib.engine import commandline, parameters
 from unlearnlib.errors import UserError, nearest
 
@@ -182,7 +182,7 @@ def forget() -> None:
     """Forget what was read of the files so far: what comes next is of the files as they are then."""
     for known in (Job.fingerprint, Job.parts, _job, _data, _drawing):
         known.cache_clear()
-    definitions.look_again()
+    sources.look_again()
 
 
 @functools.cache
@@ -238,7 +238,7 @@ def job_of(profile: str, stamp: Path) -> Job:
 @functools.cache
 def _drawing() -> tuple[str, ...]:
     """Return the modules that only draw: figures are drawn anew without running a notebook again."""
-    return tuple(name for name in definitions.sources().texts if name.startswith("unlearnlib.figures"))
+    return tuple(name for name in sources.current().texts if name.startswith("unlearnlib.figures"))
 
 
 @functools.cache
