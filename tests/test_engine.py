@@ -212,6 +212,14 @@ def test_clean_says_how_much_and_deletes_by_kind(project):
     assert code == 0 and output.endswith("deleted 0.6 MB\n"), output
     assert sorted(path.name for path in cached.glob("finetuned-*")) == kept
     assert would_run(project) == [], "nothing that is up to date was touched"
+    recipe = project.root / "unlearnlib" / "jobs.py"
+    whole = recipe.read_text()
+    recipe.write_text(whole + "\ndef half(:\n")
+    assert project.run("--clean", "stale", "--yes")[0] != 0, (
+        "a file that cannot be read is no reason to delete anything"
+    )
+    recipe.write_text(whole)
+    assert sorted(path.name for path in cached.glob("finetuned-*")) == kept and would_run(project) == []
     code, output = project.run("--clean", "models", "--yes")
     assert code == 0 and not list(cached.glob("finetuned-*")), output
     assert sorted(would_run(project)) == sorted(TRAININGS)

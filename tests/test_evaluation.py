@@ -107,6 +107,9 @@ def test_confidences_and_memorization_against_plain_passes(make_model, questions
         p = logits.softmax(-1)[torch.arange(len(logits)), tokens[0, 1:]].double()[first - 1 : end - 1]
         assert wide.loc[name, "token_log_odds"] == pytest.approx(float((p.log() - (1 - p).log()).mean()), abs=1e-4)
         hits = (logits.argmax(-1) == tokens[0, 1:]).tolist()
+        assert wide.loc[name, "cloze_hit"] == float(all(hits[first - 1 : end - 1]))
+        assert wide.loc[name, "answer_nll"] == pytest.approx(-totals[0] / len(question.answers[0]), abs=1e-4)
+        assert wide.loc[name, "text_tokens"] == len(question.text) - 1
         assert wide.loc[name, "exact_memorization"] == pytest.approx(np.mean(hits))
         run = next((n for n, hit in enumerate(reversed(hits)) if not hit), len(hits))
         assert wide.loc[name, "extraction_strength"] == pytest.approx(run / len(hits))

@@ -17,7 +17,7 @@ from rapidfuzz import fuzz, process
 
 from unlearnlib import definitions, gradients, jobs, subsets, training
 from unlearnlib.errors import UserError, nearest
-from unlearnlib.experiment import KEYED, Experiment, Variant
+from unlearnlib.experiment import KEYED, Experiment, Variant, layer_rows
 from unlearnlib.influence import curvature as influence_curvature
 from unlearnlib.influence import ground_truth, inverse
 from unlearnlib.influence import scores as influence_scores
@@ -278,7 +278,7 @@ def attribute(
         "points": list(points),
         "queries": list(queries),
         "settings": [loss, experiment.profile.curvature_texts, texts.damping],
-        "code of the score": definitions.code(SCORES[score], without=KEYED),
+        "code of the score": definitions.code(SCORES[score], *layer_rows(options.get("layers", "all")), without=KEYED),
     }
     found = experiment.table("attribution", key, partial(_scored, SCORES[score], texts, options))
     return tidy(found, score=score, layers=options.get("layers", "all"), loss=loss)

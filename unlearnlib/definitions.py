@@ -67,11 +67,14 @@ def of(*roots: "str | Callable | ast.AST", without: Iterable[str] = (), package:
     return {**known, **outside.found}
 
 
-def attributes_of(function: Callable) -> frozenset[str]:
-    """Return the names of the attributes that code outside the package asks for, such as `live_step` of a profile."""
-    outside = Outside(PACKAGE)
+def is_foreign(function: Callable, package: Path = PACKAGE) -> bool:
+    """Tell whether a function, or one that it is made from, is not the package's."""
+    outside = Outside(package)
     outside.see(function, getattr(function, "__name__", "it"))
-    return frozenset(outside.attributes)
+    return any(
+        current(package).has(label.partition(" ")[2].partition(":")[0]) is False and ":" in label
+        for label in outside.found
+    )
 
 
 def replaced(parts: Iterable[str], package: Path = PACKAGE) -> dict[str, str]:

@@ -37,7 +37,7 @@ from unlearnlib.unlearning import methods
 from unlearnlib.unlearning import task as unlearning_task
 
 # Modules whose products stand in a table's key themselves: trained models, the split, the profile's values.
-KEYED = ("unlearnlib.jobs", "unlearnlib.data", "unlearnlib.profiles")
+KEYED = ("unlearnlib.jobs", "unlearnlib.profiles", "unlearnlib.data:split", "unlearnlib.data:Split")
 FRONTIER_SETS = ("forget", "retain")
 # The models by name, and where an experiment has them.
 MODELS = {"base": "base", "finetuned": "finetuned", "retrained": "retrained", "retrained again": "retrained_again"}
@@ -67,8 +67,7 @@ class Variant:
         """What the path of this variant depends on beside the task: the method's own code is part of it."""
         method = self.method if isinstance(self.method, str) else getattr(self.method, "__name__", "method")
         layers = self.layers if isinstance(self.layers, str) else str(self.layers)
-        rows = [f"unlearnlib.models:LAYERS.{layer}" for layer in layers.split("+") if layer in models.LAYERS]
-        code = definitions.code(self.function, *rows, without=KEYED)
+        code = definitions.code(self.function, *layer_rows(layers), without=KEYED)
         return {"method": method, "layers": layers, "options": dict(self.options), "code": code}
 
     def path(self, task: unlearning_task.Task) -> unlearning_task.Path:
@@ -80,6 +79,11 @@ class Variant:
                 hint = nearest(option, known) if known else "it takes none"
                 raise UserError(f"no option {option!r} of the method {self.method!r}: {hint}")
         return method(task, self.layers, **self.options)
+
+
+def layer_rows(layers: str) -> list[str]:
+    """Return the definitions that say what these layers mean, for a key: rows of unlearnlib.models.LAYERS."""
+    return [f"unlearnlib.models:LAYERS.{layer}" for layer in layers.split("+") if layer in models.LAYERS]
 
 
 def distinct(variants: Iterable, taken: Iterable[str] = MODELS) -> list:
@@ -102,7 +106,9 @@ def distinct(variants: Iterable, taken: Iterable[str] = MODELS) -> list:
 def _shown(variant) -> str:
     """Return a variant as it is written, with what differs from the defaults."""
     values = [(one.name, getattr(variant, one.name), _default(one)) for one in fields(variant)]
-    words = [f"{name}={value!r}" for name, value, default in values[1:] if value != default]
+    words = [
+        f"{name}={getattr(value, '__name__', repr(value))}" for name, value, default in values[1:] if value != default
+    ]
     return f"{type(variant).__name__}({', '.join([repr(variant.name), *words])})"
 
 
@@ -264,7 +270,8 @@ class Experiment:
 
     def code(self, compute: Callable) -> str:
         """Return what stands for the code of `compute` in a key: all that it reaches, wherever it is defined."""
-        parts = definitions.of(compute, *type(self).__mro__[:-1], without=KEYED)
+        own = () if type(self).__module__.startswith("unlearnlib.") else (self,)  # a class of a notebook: what it holds
+        parts = definitions.of(compute, *type(self).__mro__[:-1], *own, without=KEYED)
         definitions.check_unchanged(part.partition(":")[0] for part in parts)
         return definitions.combined({**parts, **definitions.replaced(parts)})
 
@@ -286,10 +293,15 @@ class Experiment:
         where it is defined in a notebook; what it takes from outside must be plain data. UserError where it is not, and
         where a file of the package has changed since it was imported.
         """
-        whole = {"depends": self.identity, **key, "code": self.code(compute)}
-        asked = definitions.attributes_of(compute)  # of the package itself the callers put what they read in the key
-        settings = {name: value for name, value in asdict(self.profile).items() if name in asked}
-        whole |= {"settings": settings} if settings else {}
+        whole = {"depends": self.identity, "key": dict(key), "code": self.code(compute)}
+        if definitions.is_foreign(compute):  # of the package itself the callers put what they read in the key
+            whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
+        try:
+            fingerprint.combine(whole)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"the table {name!r} cannot be kept under what it depends on: {error}; give plain data"
+            ) from None
         root = paths.runs() / self.profile.name / "cache"
         found = cache.table(root, f"{name}-seed{self.seed}", whole, compute)
         return tidy(found, profile=self.profile.name, seed=self.seed)

@@ -228,7 +228,12 @@ def _entry(profile: profiles.Profile, kind: str, seed: int, name: str | None) ->
     kept, key = _keyed(profile, kind, seed, name)
     title = f"{kind}, seed {seed}: {name}"
     root = paths.runs() / profile.name / "cache"
-    return root, f"{key['kind']}-seed{seed}", key, lambda folder: _train(profile, kept, seed, key, title, folder)
+
+    def train_now(folder: Path) -> None:
+        definitions.check_unchanged(part.partition(":")[0] for part in definitions.of(TRAINED_BY, without=KEYED))
+        _train(profile, kept, seed, key, title, folder)
+
+    return root, f"{key['kind']}-seed{seed}", key, train_now
 
 
 def _keyed(profile: profiles.Profile, kind: str, seed: int, name: str) -> tuple[str, dict]:

@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 from rapidfuzz import fuzz
 
-from unlearnlib import evaluation, gradients
+from unlearnlib import definitions, evaluation, gradients
 from unlearnlib.calibration import Calibration, first_crossing
 from unlearnlib.data import Split, name_words
 from unlearnlib.errors import UserError, nearest
-from unlearnlib.experiment import Experiment, distinct
+from unlearnlib.experiment import KEYED, Experiment, distinct, layer_rows
 from unlearnlib.gradients import Gradient
 from unlearnlib.metrics.similarity import choice_probability
 from unlearnlib.models import Selection, resolve
@@ -357,6 +357,8 @@ class Removals:
     def _table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         own = {
             "target": self.experiment.target(),
+            "search": self.experiment.search(),
+            "meaning": definitions.code(*layer_rows(self.layers), without=KEYED),
             "layers": self.layers,
             "longest": self.longest,
             "most_steps": self.most_steps,

@@ -134,7 +134,23 @@ def _read(tree: ast.Module, name: str, is_package: bool) -> Module:
             loose.append(node)
     runs = [node for node in loose if not _runs_not(node)]
     body = _definition(ast.Module(runs, []) if runs else None)
-    return Module(definitions, imports_of(tree, name, is_package), body)
+    imports = imports_of(tree, name, is_package)
+    for definition in [body, *(one for several in definitions.values() for one in several)]:
+        for part in (definition, *definition.members.values()):
+            _with_libraries(part, imports, name.partition(".")[0])
+    return Module(definitions, imports, body)
+
+
+def _with_libraries(definition: Definition, imports: dict[str, list[str]], package: str) -> None:
+    """Let the digest say what the names of other libraries stand for: `median` may be that of one or of another."""
+    used = {
+        (chain[0], target)
+        for chain in definition.names
+        for target in imports.get(chain[0], ())
+        if target.partition(".")[0] != package
+    }
+    if used:
+        definition.digest = hashlib.sha256(f"{definition.digest} {sorted(used)}".encode()).hexdigest()
 
 
 def _is_text(node: ast.AST) -> bool:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from unlearnlib import paths
+from unlearnlib import jobs, paths
 from unlearnlib.engine import plan
 from unlearnlib.errors import UserError
 
@@ -94,9 +94,9 @@ def _stamps(profile: str) -> tuple[list[Path], list[Path]]:
         stamp for training in (True, False) for stamp in sorted(plan.stamps_folder(profile, training).glob("*.json"))
     )
     for stamp in stamps:
-        try:
-            fits = plan.job_of(profile, stamp).stamp == stamp
-        except (UserError, OSError):  # of a notebook or a kind that is no longer there
-            fits = False
+        job = plan.from_stamp(profile, stamp)
+        gone = not job.source.is_file() if job.notebook else job.kind not in jobs.KINDS
+        # Code that cannot be read is no reason to delete anything: its error goes up.
+        fits = not gone and plan.job_of(profile, stamp).stamp == stamp
         (current if fits else old).append(stamp)
     return current, old

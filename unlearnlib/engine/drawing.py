@@ -84,11 +84,10 @@ def with_prose_of(source: Sequence[dict], executed: Sequence[dict]) -> list[dict
 
     def take(wanted: str) -> None:
         """Take the executed cells up to the one with this source: what was injected comes before it."""
-        while waiting:
-            cell = waiting.pop(0)
-            result.append(cell)
-            if "".join(cell["source"]) == wanted:
-                return
+        places = [number for number, cell in enumerate(waiting) if "".join(cell["source"]) == wanted]
+        taken = places[0] + 1 if places else 0
+        result.extend(waiting[:taken])
+        del waiting[:taken]
 
     for cell in source:
         if cell["cell_type"] == "code":

@@ -80,7 +80,7 @@ def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: namespace[name] for name in declared if name in namespace}
     if "seeds" in namespace:
         values["seeds"] = seeds_of(namespace["seeds"])
-    typed = {name: value for name, value in values.items() if name in declared}
+    typed = {name: value for name, value in values.items() if name in declared and name != "seeds"}
     _check(declared, {**dict.fromkeys(given), **typed}, "this notebook")
     return values
 

@@ -49,7 +49,7 @@ def why(job: Job) -> list[str]:
         return []
     stamps = sorted(job.stamps(), key=lambda path: path.stat().st_mtime_ns)
     if not stamps:
-        return ["it has not run to its end here, or its last run was interrupted"]
+        return ["it has not run to its end here, its last run was interrupted, or what it left was deleted"]
     try:
         last = json.loads(stamps[-1].read_text(encoding="utf-8"))
         if stamps[-1] == job.stamp:
@@ -57,7 +57,8 @@ def why(job: Job) -> list[str]:
         before, now = last["parts"], summary(job.parts())
     except (OSError, ValueError, KeyError):
         return ["what its last run left cannot be read"]
-    return [line for part in {**before, **now} for line in _differences(part, before.get(part), now.get(part))]
+    found = [line for part in {**before, **now} for line in _differences(part, before.get(part), now.get(part))]
+    return found or ["the order of its cells changed, or a cell stands twice"]
 
 
 def _differences(part: str, before: Any, now: Any) -> list[str]:
