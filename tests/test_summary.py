@@ -103,7 +103,7 @@ def test_the_table_has_what_the_neighbours_and_the_held_out_points_lost(tmp_path
         "32.0 ("
     )
     assert blocks["held-out points: answer probability"] == "" and blocks["neighbours: cloze hits"].startswith("0.08")
-    assert "An empty cell was not measured (held-out points)." in table
+    assert "An empty cell: the answer probability was not asked there (held-out points)." in table
 
 
 def test_below_the_table_stand_the_share_to_be_forgotten_and_the_distances(tmp_path):

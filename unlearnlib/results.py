@@ -48,7 +48,7 @@ def save_figure(name: str, profile: str, seeds: Sequence[int], draw: Callable, *
     label = f"{draw.__module__}:{draw.__qualname__}"
     if label.startswith("unlearnlib.figures."):
         (drawn / f"{name}.pickle").write_bytes(pickle.dumps({"draw": label, "data": data, "options": options}))
-        (drawn / f"{name}.json").write_text(json.dumps({"draw": label, "code": definitions.code(draw)}))
+        (drawn / f"{name}.json").write_text(json.dumps({"draw": label, "code": definitions.code(label)}))
     return Image(filename=path, format="png")
 
 

@@ -72,7 +72,7 @@ def results_table(folder: Path) -> str:
         mark = "" if share == 1.0 else f" (target reached in {share:.0%} of seeds)"
         lines.append(f"| {title}{mark} | {step} | " + " | ".join(cells) + " |")
     said = "mean ± half the 95% interval over seeds (perplexity: geometric mean and interval), at equal forgetting"
-    gap = f" An empty cell was not measured ({', '.join(sorted(gaps))})." if gaps else ""
+    gap = f" An empty cell: the answer probability was not asked there ({', '.join(sorted(gaps))})." if gaps else ""
     lines += ["", f"Profile `{table['profile'].iloc[0]}`, {table['seed'].nunique()} seeds: {said}.{gap}"]
     distances = _read(folder, "09_distances").fillna({"layers": ""})
     return "\n".join([*lines, forget_share(distances), distance_to_retrained(distances)])

@@ -80,7 +80,8 @@ def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: namespace[name] for name in declared if name in namespace}
     if "seeds" in namespace:
         values["seeds"] = seeds_of(namespace["seeds"])
-    typed = {name: value for name, value in values.items() if name in declared and name != "seeds"}
+    # Seeds are checked above: a cell changed by hand to `seeds = 3` declares a number, and is right too.
+    typed = {name: declared[name].default if name == "seeds" else values[name] for name in values if name in declared}
     _check(declared, {**dict.fromkeys(given), **typed}, "this notebook")
     return values
 
