@@ -135,7 +135,8 @@ def test_what_the_readme_says_of_the_distances_holds_in_every_seed():
     assert methods.gt(kl["finetuned"], axis=0).all(axis=None)
     assert kl["retrained again"].lt(kl["finetuned"]).all()
     test = statistics.paired_t_test(kl["finetuned"], kl["preconditioned"])
-    said = f"the preconditioned step by {test.mean:.2f} (interval {test.low:.2f} to {test.high:.2f})"
+    interval = f"interval {test.low:.2f} to {test.high:.2f}"
+    said = f"the preconditioned step at {kl['preconditioned'].mean():.1f} ({test.mean:.2f} further, {interval})"
     assert said in " ".join((paths.ROOT / "README.md").read_text().split())
 
 
@@ -164,7 +165,8 @@ def test_what_the_readme_says_of_first_and_all_epochs_is_in_the_tables():
     found = [p for p, favours_first in tests if favours_first and p < 0.05]
     least = statistics.holm([p for p, _ in tests]).min()
     assert len(tests) == 8 and len(found) == 6
-    said = f"p {min(found):.3f} to {max(found):.2f}), none after Holm's correction (smallest p {least:.2f})"
+    corrected = f"none of the eight after Holm's correction over these (smallest p {least:.2f};"
+    said = f"p {min(found):.3f} to {max(found):.2f}), {corrected}"
     assert said in " ".join((paths.ROOT / "README.md").read_text().split())
 
 
