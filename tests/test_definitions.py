@@ -14,6 +14,7 @@ from unlearnlib import attribution, definitions, evaluation, fingerprint, source
 from unlearnlib.errors import UserError
 from unlearnlib.experiment import KEYED, Experiment, Variant
 from unlearnlib.paths import ROOT
+from unlearnlib.removal import Modality, Removals
 from unlearnlib.unlearning import methods
 
 MODULES = {
@@ -241,6 +242,90 @@ def test_cached_functions_and_objects_of_a_notebook_count_by_their_code():
     assert definitions.code(define(source)) == one
     assert definitions.code(define(source.replace("x * 2", "x * 3"))) != one
     assert definitions.code(define(source.replace("helper(x) + 1", "helper(x) + 2"))) != one
+
+
+FACTORY = "def make(n):\n    return lambda: n\n\nfirst, second = make({}), make({})\n"
+PAIRS = {
+    "two closures of one code": (FACTORY + "def f():\n    return first() + second()", (1, 2), (1, 3)),
+    "the state of a bound method": (
+        "class Stop:\n    def __init__(self, n):\n        self.n = n\n    def at(self):\n        return self.n\n\n"
+        "at = Stop({}).at\ndef f():\n    return at()",
+        (1,),
+        (4,),
+    ),
+    "a base class": (
+        "class Base:\n    def by(self):\n        return {}\n\nclass Own(Base):\n    pass\n\nown = Own()\n"
+        "def f():\n    return own.by()",
+        (1,),
+        (50,),
+    ),
+    "a named tuple": (
+        "from collections import namedtuple\nO = namedtuple('O', 'a')\no = O({})\ndef f():\n    return o.a",
+        (1,),
+        (5,),
+    ),
+    "functions of a library": ("import numpy\nagg = numpy.{}\ndef f():\n    return agg([1])", ("mean",), ("median",)),
+    "builtin functions": ("agg = {}\ndef f():\n    return agg([1])", ("max",), ("min",)),
+    "modules of a library": ("import {} as m\ndef f():\n    return m.exp(1)", ("math",), ("cmath",)),
+    "keys beside functions": ("known = {{{!r}: max}}\ndef f():\n    return known", ("a",), ("b",)),
+    "the order of functions": ("known = [{}, {}]\ndef f():\n    return known", ("max", "min"), ("min", "max")),
+    "names given beforehand": (
+        "import functools\ng = functools.partial(sorted, {}=1)\ndef f():\n    return g",
+        ("key",),
+        ("reverse",),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PAIRS)
+def test_what_a_function_of_a_notebook_takes_from_outside_counts(what):
+    source, one, other = PAIRS[what]
+    codes = [definitions.code(define(source.format(*given))) for given in (one, one, other)]
+    assert codes[0] == codes[1] != codes[2]
+
+
+def test_files_and_imports_of_a_notebook_count(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for number in (1, 2):
+        (tmp_path / "own_helper.py").write_text(f"def g():\n    return {number}\n")
+        found.append(definitions.code(define("def f():\n    import own_helper\n    return own_helper.g()")))
+    assert found[0] != found[1]
+    inner = define("def f(rows):\n    from unlearnlib import evaluation\n    return evaluation.rouge_rows(rows)")
+    assert "unlearnlib.evaluation:rouge_rows" in definitions.of(inner)
+    holds = {}
+    holds["itself"] = holds
+    assert definitions.code(define("def f():\n    return holds", holds=holds))
+
+
+def test_a_set_in_a_function_is_the_same_in_every_process():
+    program = """
+        from unlearnlib import definitions
+        exec("def f(x):\\n    return x in {'a', 'b', 'c', 'd'}", globals())
+        print(definitions.code(f))
+        """
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True,
+            env={"PYTHONPATH": str(ROOT), "PATH": "", "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in "123"
+    ]  # fmt: skip
+    assert len(set(runs)) == 1
+
+
+def test_a_removal_is_kept_under_the_search_of_its_profile(experiment):
+    exact = Modality("exact", "exact")
+    usual = Removals(experiment).visits(exact)["step_size"].max()
+    other = dataclasses.replace(experiment.profile, first_look=usual / 4, largest_step=usual / 2)
+    assert Removals(Experiment(other, 0)).visits(exact)["step_size"].max() <= usual / 2
+
+
+def test_a_library_of_the_package_counts_by_its_name(package):
+    (package / "d.py").write_text("from math import log\n\ndef one(x):\n    return log(x)\n")
+    before = code(package, "pack.d:one")
+    (package / "d.py").write_text("from math import log10 as log\n\ndef one(x):\n    return log(x)\n")
+    assert code(package, "pack.d:one") != before
 
 
 def test_settings_that_a_function_of_a_notebook_reads_are_part_of_its_key(experiment):
