@@ -71,10 +71,7 @@ def is_foreign(function: Callable, package: Path = PACKAGE) -> bool:
     """Tell whether a function, or one that it is made from, is not the package's."""
     outside = Outside(package)
     outside.see(function, getattr(function, "__name__", "it"))
-    return any(
-        current(package).has(label.partition(" ")[2].partition(":")[0]) is False and ":" in label
-        for label in outside.found
-    )
+    return outside.foreign
 
 
 def replaced(parts: Iterable[str], package: Path = PACKAGE) -> dict[str, str]:

@@ -296,12 +296,6 @@ class Experiment:
         whole = {"depends": self.identity, "key": dict(key), "code": self.code(compute)}
         if definitions.is_foreign(compute):  # of the package itself the callers put what they read in the key
             whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
-        try:
-            fingerprint.combine(whole)
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"the table {name!r} cannot be kept under what it depends on: {error}; give plain data"
-            ) from None
         root = paths.runs() / self.profile.name / "cache"
         found = cache.table(root, f"{name}-seed{self.seed}", whole, compute)
         return tidy(found, profile=self.profile.name, seed=self.seed)

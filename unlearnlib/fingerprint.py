@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unlearnlib.errors import UserError
+
 
 def files(*paths: Path | str) -> str:
     """Return a sha256 over the content of these files, in the order given; a folder counts with all that lies in it.
@@ -54,8 +56,12 @@ def notebook_trees(path: Path | str) -> list[ast.AST]:
 
 
 def combine(mapping: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits that stand for a mapping of JSON values, whatever the order of its keys."""
-    text = json.dumps(mapping, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Return 16 hexadecimal digits that stand for a mapping of JSON values, whatever the order of its keys; UserError
+    for values of another kind, by which no result could be found again."""
+    try:
+        text = json.dumps(mapping, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"a result cannot be kept under what it depends on: {error}; give plain data") from None
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -35,6 +35,7 @@ class Outside:
     attributes: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
     seen: dict[int, Any] = field(default_factory=dict)
+    foreign: bool = False  # whether a function was met that is neither the package's nor a library's
 
     def cells(self, cells: list[ast.AST]) -> None:
         """Take in a notebook's cells: what they use of the package (their own text is hashed as it stands)."""
@@ -129,6 +130,7 @@ class Outside:
         """Take in a function by what it does, and what it takes from outside by what that is."""
         if _installed(function.__code__.co_filename):
             return
+        self.foreign = True
         label = f"{function.__module__}:{function.__qualname__}"
         self.note(label, _instructions(function.__code__, function.__doc__))
         for code in (function.__code__, *_inner(function.__code__)):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from unlearnlib import definitions, fingerprint, paths
-from unlearnlib.engine import commandline, plan
+from unlearnlib.engine import commandline, plan, worker
 from unlearnlib.engine.plan import Job
 
 
@@ -69,11 +69,11 @@ def renew(job: Job) -> list[str]:
     for name in names:
         path = job.folder / "figures" / f"{name}.png"
         stamp["digests"][path.relative_to(paths.runs()).as_posix()] = fingerprint.files(path)
-    _write(job.stamp, json.dumps(stamp) + "\n")
+    worker.write(job.stamp, stamp)
     for name in names:  # last: until here the figure counts as stale
         path = job.folder / "drawn" / f"{name}.json"
         label = json.loads(path.read_text())["draw"]
-        _write(path, json.dumps({"draw": label, "code": definitions.code(label)}))
+        worker.write(path, {"draw": label, "code": definitions.code(label)})
     return names
 
 
