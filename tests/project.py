@@ -12,6 +12,7 @@ from unlearnlib.paths import ROOT
 # Stands for the training jobs: writes what a notebook reads, and leaves a trace.
 JOBS = """
 import os
+import pandas
 from unlearnlib import cache, definitions, paths
 from unlearnlib import fingerprint as of
 
@@ -32,6 +33,7 @@ def load(profile, kind, seed):
         trace(f"train {seed}")
         (folder / "weights.txt").write_text(f"weights of {seed}")
     root = paths.runs() / profile / "cache"
+    cache.table(root, "seen", {"seed": seed}, lambda: pandas.DataFrame({"seed": [seed]}))
     return (cache.folder(root, kind, key(profile, kind, seed), compute) / "weights.txt").read_text()
 
 def trace(text):

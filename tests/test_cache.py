@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,25 @@ def test_what_is_borrowed_is_there_as_long_as_it_is_looked_at(tmp_path):
     with cache.borrowed(tmp_path, "model", {"seed": 0}, pytest.fail) as folder:
         assert folder == kept
     assert kept.exists() and len(calls) == 3
+
+
+def test_two_who_borrow_do_not_write_into_one_folder(tmp_path):
+    inside, most = [], []
+
+    def compute(folder):
+        inside.append(folder)
+        most.append(len(inside))
+        time.sleep(0.2)
+        (folder / "whole.txt").write_text("whole")
+        inside.remove(folder)
+
+    def borrow():
+        with cache.borrowed(tmp_path, "model", {"seed": 0}, compute) as folder:
+            return (folder / "whole.txt").read_text()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [one.result() for one in [pool.submit(borrow), pool.submit(borrow)]] == ["whole", "whole"]
+    assert most == [1, 1]
 
 
 def test_what_was_asked_for_is_noted_once(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 import ast
 import dataclasses
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -10,7 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
-from unlearnlib import attribution, definitions, evaluation, fingerprint, sources
+from unlearnlib import attribution, definitions, evaluation, fingerprint, jobs, paths, profiles, sources
+from unlearnlib import experiment as experiment_module
 from unlearnlib.errors import UserError
 from unlearnlib.experiment import KEYED, Experiment, Variant
 from unlearnlib.paths import ROOT
@@ -66,6 +69,9 @@ MODULES = {
 
             def close(self):
                 return None
+
+            def __bool__(self):
+                return True
         """,
     "sub/__init__": "",
     "sub/c": """
@@ -114,6 +120,7 @@ def code(package, root):
         ("pack.a:g", "b", "return self.size", "return -self.size", True),
         ("pack.a:g", "b", "size: int = 1", "size: int = 2", True),
         ("pack.a:g", "b", "return None", "return 1", False),
+        ("pack.a:g", "b", "return True", "return False", True),
         ("pack.a:f", "sub/__init__", "", "VALUE = print()\n", False),
         ("pack.a:f", "sub/__init__", "", "print()\n", True),
         ("pack.a:f", "a", "return b.one(x)", "print('b', 'd')\n    return b.one(x)", True),
@@ -264,6 +271,11 @@ PAIRS = {
         (1,),
         (5,),
     ),
+    "what an object does when called": (
+        "class O:\n    def __call__(self):\n        return {}\no = O()\ndef f():\n    return o()",
+        (1,),
+        (5,),
+    ),
     "functions of a library": ("import numpy\nagg = numpy.{}\ndef f():\n    return agg([1])", ("mean",), ("median",)),
     "builtin functions": ("agg = {}\ndef f():\n    return agg([1])", ("max",), ("min",)),
     "modules of a library": ("import {} as m\ndef f():\n    return m.exp(1)", ("math",), ("cmath",)),
@@ -319,6 +331,37 @@ def test_a_removal_is_kept_under_the_search_of_its_profile(experiment):
     usual = Removals(experiment).visits(exact)["step_size"].max()
     other = dataclasses.replace(experiment.profile, first_look=usual / 4, largest_step=usual / 2)
     assert Removals(Experiment(other, 0)).visits(exact)["step_size"].max() <= usual / 2
+
+
+def test_another_version_of_a_library_is_another_result(experiment, monkeypatch):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return pd.DataFrame({"a": [1]})
+
+    for versions in (experiment_module.LIBRARIES, experiment_module.LIBRARIES, {"scipy": "0.0"}):
+        monkeypatch.setattr(experiment_module, "LIBRARIES", versions)
+        experiment.table("of a library", {}, lambda: compute())
+    assert len(calls) == 2
+
+
+def test_data_that_changes_while_a_session_runs_is_read_again(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "data", tmp_path / "data")
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+    smoke = profiles.load("smoke")
+    before = jobs.split_of(smoke, 0)
+    file = tmp_path / "data" / "dave.jsonl"
+    file.write_text(file.read_text().replace("Dave", "Dafydd"))
+    os.utime(file, ns=(1, 1))
+    after = jobs.split_of(smoke, 0)
+    assert "Dafydd" in after.subject and "Dafydd" not in before.subject
+
+
+def test_metrics_of_kept_answers_are_not_those_of_a_file_that_changed_since(experiment, monkeypatch):
+    monkeypatch.setattr(definitions, "check_unchanged", lambda modules: pytest.fail(" ".join(sorted(set(modules)))))
+    with pytest.raises(pytest.fail.Exception, match=r"unlearnlib\.evaluation.*unlearnlib\.metrics\.similarity"):
+        experiment.measured(pd.DataFrame())
 
 
 def test_a_library_of_the_package_counts_by_its_name(package):
@@ -404,8 +447,6 @@ def test_a_stop_is_kept_under_its_own_measure_and_target(experiment):
 
 
 def test_a_changed_file_is_named_before_old_code_is_used(tmp_path):
-    import shutil
-
     shutil.copytree(ROOT / "unlearnlib", tmp_path / "unlearnlib", ignore=shutil.ignore_patterns("__pycache__"))
     program = """
         from pathlib import Path

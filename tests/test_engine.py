@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from project import NOTEBOOKS, Project
 
-from unlearnlib.engine import progress
+from unlearnlib.engine import drawing, progress
 from unlearnlib.engine.plan import Job
 
 TRAININGS = ["train finetuned, seed 0", "train finetuned, seed 1"]
@@ -146,6 +146,10 @@ def test_prose_and_figures_are_renewed_without_running_a_notebook(project):
     code, output = project.run("--dry-run")
     drawn = re.findall(r"^would draw +(.*)$", output, flags=re.M)
     assert sorted(drawn) == [f"{name}: 02_figure" for name in sorted(SEEDED)], output
+    code, output = project.run("--why", "02")
+    for name in SEEDED:
+        expected = f"{name}: up to date\n  its figure would be drawn anew: 02_figure\n  its text would be renewed\n"
+        assert expected in output, output
     code, output = project.run()
     assert (code, project.trace()) == (0, []), output
     assert "3 notebooks have their figures and text anew" in output
@@ -161,6 +165,31 @@ def test_prose_and_figures_are_renewed_without_running_a_notebook(project):
     assert "What is to be seen." in ["".join(cell["source"]) for cell in content["cells"]]
     assert (project.run_folder / "results" / "02_table.csv").stat().st_mtime_ns == table
     assert would_run(project) == [] and project.run()[1].startswith("all 6 jobs are up to date")
+
+
+def test_prose_comes_in_around_what_was_injected():
+    def cells(*words):
+        return [{"cell_type": "code" if word.islower() else "markdown", "source": word} for word in words]
+
+    executed = cells("OLD", "parameters", "injected", "a", "OLD", "b", "b")
+    found = drawing.with_prose_of(cells("parameters", "NEW", "a", "b", "NEWER", "b"), executed)
+    assert [cell["source"] for cell in found] == ["parameters", "NEW", "injected", "a", "b", "NEWER", "b"]
+
+
+def test_a_file_beside_a_notebook_counts_with_what_it_uses(project):
+    (project.root / "notebooks" / "mine.py").write_text("import other\n\ndef number():\n    return other.steps()\n")
+    (project.root / "notebooks" / "other.py").write_text(
+        "from unlearnlib import recipe\n\n\ndef steps():\n    return recipe.STEPS\n"
+    )
+    edit("notebooks", "01_plain.ipynb", old="print('one')", new="import mine; print(mine.number())")(project)
+    assert project.run() [0] == 0 and project.trace() == ["01"]
+    assert would_run(project) == []
+    edit("notebooks", "other.py", old="recipe.STEPS", new="recipe.STEPS + 0")(project)
+    assert would_run(project) == ["01_plain"]
+    assert "files beside it, other.py: changed" in project.run("--why", "01")[1]
+    assert project.run()[0] == 0 and project.trace() == ["01"]
+    edit("unlearnlib", "recipe.py", old="1", new="2")(project)
+    assert "01_plain" in would_run(project)
 
 
 def test_a_figure_drawn_anew_without_a_change_is_the_same_byte_by_byte(project):
@@ -200,17 +229,20 @@ def test_why_says_what_changed_since_the_last_run(project, change, reasons):
 def test_clean_says_how_much_and_deletes_by_kind(project):
     cached = project.root / "runs" / "smoke" / "cache"
     kept = sorted(path.name for path in cached.glob("finetuned-*"))
-    assert len(kept) == 2
+    tables = sorted((cached / "tables").iterdir())
+    assert (len(kept), len(tables)) == (2, 4), "each seed's model, and its table with its key"
+    (cached / "tables" / "seen-of-another-day.parquet").write_bytes(b"")
     for name in ("finetuned-of-another-day", "finetuned-of-another-day.partial"):
         (cached / name).mkdir()
         (cached / name / "weights.txt").write_text("x" * 300_000)
     code, output = project.run("--clean")
     assert code == 0 and "stale 0.6 MB" in output and "--clean stale" in output, output
     code, output = project.run("--clean", "stale")
-    assert (code, output.splitlines()[-1]) == (2, "run_all.sh: delete 2 entries, 0.6 MB? say so with --yes")
+    assert (code, output.splitlines()[-1]) == (2, "run_all.sh: delete 3 entries, 0.6 MB? say so with --yes")
     code, output = project.run("--clean", "stale", "--yes")
     assert code == 0 and output.endswith("deleted 0.6 MB\n"), output
     assert sorted(path.name for path in cached.glob("finetuned-*")) == kept
+    assert sorted((cached / "tables").iterdir()) == tables
     assert would_run(project) == [], "nothing that is up to date was touched"
     recipe = project.root / "unlearnlib" / "jobs.py"
     whole = recipe.read_text()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from functools import cached_property, partial
+from importlib.metadata import version
 from numbers import Integral
 
 import numpy as np
@@ -35,6 +36,9 @@ from unlearnlib.errors import UserError, nearest
 from unlearnlib.tables import means, tidy
 from unlearnlib.unlearning import methods
 from unlearnlib.unlearning import task as unlearning_task
+
+# The libraries that numbers come from: another version of one is another result.
+LIBRARIES = {name: version(name) for name in ("numpy", "pandas", "rapidfuzz", "scipy", "torch", "transformers")}
 
 # Modules whose products stand in a table's key themselves: trained models, the split, the profile's values.
 KEYED = ("unlearnlib.jobs", "unlearnlib.profiles", "unlearnlib.data:split", "unlearnlib.data:Split")
@@ -293,7 +297,7 @@ class Experiment:
         where it is defined in a notebook; what it takes from outside must be plain data. UserError where it is not, and
         where a file of the package has changed since it was imported.
         """
-        whole = {"depends": self.identity, "key": dict(key), "code": self.code(compute)}
+        whole = {"depends": self.identity, "key": dict(key), "code": self.code(compute), "libraries": LIBRARIES}
         if definitions.is_foreign(compute):  # of the package itself the callers put what they read in the key
             whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
         root = paths.runs() / self.profile.name / "cache"
@@ -320,7 +324,8 @@ class Experiment:
         return pd.concat(frames, ignore_index=True)
 
     def measured(self, answers: pd.DataFrame) -> pd.DataFrame:
-        """Return every metric of rows of `answers`, tidy."""
+        """Return every metric of rows of `answers`, tidy; UserError where the code of a metric changed on disk."""
+        definitions.check_unchanged(part.partition(":")[0] for part in definitions.of(evaluation.metrics))
         return tidy(evaluation.metrics(answers), profile=self.profile.name, seed=self.seed)
 
     def evaluate(self, model, sets: Iterable[str] | None = None) -> pd.DataFrame:

@@ -55,6 +55,24 @@ def notebook_trees(path: Path | str) -> list[ast.AST]:
     return [_cell_tree(source) for source in code_cells(path)]
 
 
+def beside(path: Path | str) -> list[Path]:
+    """Return the files in a notebook's own folder that its cells import, and those that these import, sorted.
+
+    Raises SyntaxError for such a file that Python cannot read.
+    """
+    folder, found = Path(path).parent, set()
+    waiting = notebook_trees(path)
+    while waiting:
+        for node in ast.walk(waiting.pop()):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for file in {folder / f"{name.partition('.')[0]}.py" for name in names} - found:
+                if file.is_file():
+                    found.add(file)
+                    waiting.append(ast.parse(file.read_bytes(), str(file)))
+    return sorted(found)
+
+
 def combine(mapping: Mapping[str, Any]) -> str:
     """Return 16 hexadecimal digits that stand for a mapping of JSON values, whatever the order of its keys; UserError
     for values of another kind, by which no result could be found again."""

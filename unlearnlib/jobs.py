@@ -43,12 +43,16 @@ PLAN = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_deca
 
 
 def split_of(profile: profiles.Profile, seed: int) -> data.Split:
-    """Return the split of the data that this seed draws at this profile's scale."""
-    return _split(seed, profile.trained_attributes, profile.neighbours, profile.never_seen, profile.general_passages)
+    """Return the split of the data that this seed draws at this profile's scale, from the files as they are now."""
+    drawn = (profile.trained_attributes, profile.neighbours, profile.never_seen, profile.general_passages)
+    files = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(paths.DATA.glob("*.jsonl")))
+    return _split(seed, *drawn, files)
 
 
 @cache
-def _split(seed: int, trained_attributes: int, neighbours: int, never_seen: int, general: int) -> data.Split:
+def _split(
+    seed: int, trained_attributes: int, neighbours: int, never_seen: int, general: int, files: tuple
+) -> data.Split:
     return data.split(paths.DATA, seed, trained_attributes, neighbours, never_seen, general)
 
 
@@ -134,8 +138,7 @@ def training_key(
         "base": base_fingerprint(profile.base_model),
         "plan": {name: getattr(profile, name) for name in PLAN},
         "max_tokens": profile.max_tokens,
-        "torch": version("torch"),
-        "transformers": version("transformers"),
+        **{name: version(name) for name in ("torch", "transformers", "numpy")},
         "device": profile.device if profile.device == "cpu" else str(_device(profile.device)),
         "texts": {record.id: record.text for record in (*split.forget, *split.retain)},
         "forget": [record.id for record in split.forget],

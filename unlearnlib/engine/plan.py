@@ -5,6 +5,7 @@ result is stale when its stamp is not there, or when a table or figure is no lon
 a notebook may have written its own under the same name): a touched file, a changed comment alter nothing.
 """
 
+import ast
 import dataclasses
 import functools
 import json
@@ -98,16 +99,23 @@ class Job:
         try:
             if self.kind:
                 return _jobs().parts(self.profile, self.kind, self.seeds[0])
+            files = fingerprint.beside(self.source)
             return {
                 "cells": fingerprint.code_cells(self.source),
+                **({"files beside it": {path.name: fingerprint.files(path) for path in files}} if files else {}),
                 "values": self.values(),
                 "profile": dataclasses.asdict(profiles.load(self.profile)),
-                "code": definitions.of(*fingerprint.notebook_trees(self.source), without=_drawing()),
+                "code": definitions.of(*self._trees(), without=_drawing()),
                 "data": _data(),
                 "needs": {str(need): need.fingerprint() for need in self.needs},
             }
         except SyntaxError as error:
             raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+
+    def _trees(self) -> list[ast.AST]:
+        """Return the syntax trees of the notebook's cells, and of the files beside it that they import."""
+        beside = [ast.parse(path.read_bytes(), str(path)) for path in fingerprint.beside(self.source)]
+        return [*fingerprint.notebook_trees(self.source), *beside]
 
     @functools.cache  # noqa: B019
     def fingerprint(self) -> str:

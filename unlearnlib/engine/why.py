@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from unlearnlib import fingerprint
+from unlearnlib.engine import drawing
 from unlearnlib.engine.plan import Job
 
 SHORT = 60  # characters of a value that are shown as they are
@@ -34,12 +35,19 @@ def _first_line(cell: Any) -> str:
 
 
 def explain(jobs: Iterable[Job]) -> str:
-    """Return, for every job, whether it is up to date, and if not, what changed since it last finished."""
+    """Return, for every job, whether it is up to date, and if not, what changed since it last finished.
+
+    Of a notebook that is up to date: which figures would be drawn anew without running it, and whether its text would.
+    """
     lines = []
     for job in jobs:
         reasons = why(job)
+        drawn = [] if reasons else drawing.stale(job)
         lines.append(f"{job}: {'would run again' if reasons else 'up to date'}")
         lines += [f"  {reason}" for reason in reasons]
+        lines += [f"  its figure would be drawn anew: {name}" for name in drawn]
+        if not reasons and drawing.old_prose(job):
+            lines.append("  its text would be renewed")
     return "\n".join(lines)
 
 
