@@ -12,9 +12,9 @@ import timing
 import torch
 from recording import make_model
 
-from unlearnlib import batches
+from unlearnlib.data import batches
 from unlearnlib.influence import curvature, scores
-from unlearnlib.models import resolve
+from unlearnlib.models.layers import resolve
 
 
 def main() -> None:

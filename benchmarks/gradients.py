@@ -15,12 +15,14 @@ from torch.func import functional_call, grad, vmap
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
-from unlearnlib import batches, gradients
-from unlearnlib.models import resolve
+from unlearnlib.data import batches
+from unlearnlib.gradients import algebra, per_example
+from unlearnlib.models.layers import resolve
 
 
 def make_model(vocabulary: int, width: int, blocks: int = 12):
-    """Return a GPT-2 with random weights, no dropout, and the activation that unlearnlib.models.load chooses."""
+    """Return a GPT-2 with random weights, no dropout, and the activation that unlearnlib.models.loading.load
+    chooses."""
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=vocabulary,
@@ -46,7 +48,7 @@ def batch_gradient(model, tokens, lengths):
 
 def closed_form(model, sequences, layers):
     """This package: products of captured activations and output gradients."""
-    return gradients.per_example_gradients(model, sequences, gradients.parts_of(resolve(model, layers)))
+    return per_example.per_example_gradients(model, sequences, algebra.parts_of(resolve(model, layers)))
 
 
 def naive_loop(model, sequences, names):
@@ -124,7 +126,7 @@ def opacus_gradients(wrapped, tokens, lengths):
 def compare(model, contenders) -> dict[str, float]:
     """Return, for each other way of all layers, its largest relative difference from ours over the texts."""
     everything = resolve(model, "all")
-    ours = [gradients.select(found, everything) for found in contenders["closed form, all"]()]
+    ours = [algebra.select(found, everything) for found in contenders["closed form, all"]()]
     errors = {}
     for name, contender in contenders.items():
         if not name.endswith(", all") or name.startswith("closed form"):
@@ -133,7 +135,7 @@ def compare(model, contenders) -> dict[str, float]:
         if not isinstance(found, list):
             found = [{key: value[row] for key, value in found.items()} for row in range(len(ours))]
         errors[name] = max(
-            gradients.norm({key: mine[key] - other[key] for key in mine}) / gradients.norm(mine)
+            algebra.norm({key: mine[key] - other[key] for key in mine}) / algebra.norm(mine)
             for mine, other in zip(ours, found, strict=True)
         )
     return errors

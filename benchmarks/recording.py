@@ -15,8 +15,13 @@ import timing
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from unlearnlib import gradients, models, profiles, training
-from unlearnlib.pretraining import Recipe
+from unlearnlib.core import profiles
+from unlearnlib.gradients import per_example
+from unlearnlib.gradients.record import Recorder
+from unlearnlib.models.layers import parameter_count
+from unlearnlib.models.pretraining import Recipe
+from unlearnlib.training.loop import fine_tune
+from unlearnlib.training.schedule import Plan, schedule
 
 TEXTS, RECORDED = 160, 40
 
@@ -51,23 +56,23 @@ def small_shape() -> dict:
 def cost(repeats: int) -> str:
     """Return the table of the cost of an epoch with recording, relative to one without."""
     settings = profiles.load("small")
-    plan = training.Plan(epochs=1, batch_size=settings.batch_size, learning_rate=settings.learning_rate)
+    plan = Plan(epochs=1, batch_size=settings.batch_size, learning_rate=settings.learning_rate)
     draw = random.Random(0)
     vocabulary = Recipe().vocabulary
     texts = {f"text-{i}": [draw.randrange(vocabulary) for _ in range(draw.randint(16, 27))] for i in range(TEXTS)}
-    steps = training.schedule({name: len(ids) for name, ids in texts.items()}, plan, seed=0)
+    steps = schedule({name: len(ids) for name, ids in texts.items()}, plan, seed=0)
     points = draw.sample(sorted(texts), RECORDED)
     model = make_model(**small_shape())
 
-    def epoch(recorder: gradients.Recorder | None):
-        training.fine_tune(copy.deepcopy(model), texts, steps, plan, recorder=recorder)
+    def epoch(recorder: Recorder | None):
+        fine_tune(copy.deepcopy(model), texts, steps, plan, recorder=recorder)
         return recorder
 
     seconds = timing.medians(
         {
             "plain": lambda: epoch(None),
-            "first": lambda: epoch(gradients.Recorder(points, point_epochs=(0,))),
-            "later": lambda: epoch(gradients.Recorder(points, point_epochs=())),
+            "first": lambda: epoch(Recorder(points, point_epochs=(0,))),
+            "later": lambda: epoch(Recorder(points, point_epochs=())),
         },
         repeats,
     )
@@ -97,9 +102,9 @@ def size() -> str:
     for name, shape, bar in (("small profile", small_shape(), None), ("GPT-2 124M", {}, 20)):
         model = make_model(**shape)
         text = torch.randint(model.config.vocab_size, (20,)).tolist()
-        (stored,) = gradients.per_example_factors(model, [text])
+        (stored,) = per_example.per_example_factors(model, [text])
         size = sum(value.numel() * value.element_size() for value in stored.values())
-        ratio = 4 * models.parameter_count(model) / size
+        ratio = 4 * parameter_count(model) / size
         verdict = timing.verdict(ratio, bar, at_least=True) if bar else ""
         rows.append([name, f"{size / 1e6:.2f} MB", f"{ratio:.1f}", verdict])
     return timing.table(["a text of 20 tokens", "factors", "times smaller than dense", "bar"], rows)

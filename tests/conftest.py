@@ -47,7 +47,7 @@ def sequences():
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     """The first experiment of the smallest profile; what a module's tests compute is kept in a folder of its own."""
-    from unlearnlib.experiment import Experiment
+    from unlearnlib.experiment.measured import Experiment
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNLEARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from unlearnlib.paths import ROOT
+from unlearnlib.core.paths import ROOT
 
 # Stands for the training jobs: writes what a notebook reads, and leaves a trace.
 JOBS = """
 import os
 import pandas
-from unlearnlib import cache, definitions, paths
-from unlearnlib import fingerprint as of
+from unlearnlib.core import cache, definitions, paths
+from unlearnlib.core import fingerprint as of
 
 USUAL = ("finetuned",)
 KINDS = USUAL
@@ -63,13 +63,17 @@ NOTEBOOKS = {
     "01_plain": [
         ("markdown", "# A notebook without seeds"),
         ("parameters", 'profile: str = "smoke"'),
-        ("code", "from unlearnlib import jobs\njobs.trace('01')"),
+        ("code", "from unlearnlib.experiment import training_jobs as jobs\njobs.trace('01')"),
         ("code", "import sys\nprint('bar', file=sys.stderr)\nprint('one')\nprint('two')"),
         ("code", "object()"),
     ],
     "02_seeds": [
         ("parameters", 'profile: str = "smoke"\nseeds: list = [0, 1]'),
-        ("code", "import os, time\nfrom unlearnlib import jobs, paths\njobs.trace(f'02 {seeds}')"),
+        (
+            "code",
+            "import os, time\nfrom unlearnlib.core import paths\n"
+            "from unlearnlib.experiment import training_jobs as jobs\njobs.trace(f'02 {seeds}')",
+        ),
         ("code", "if os.environ.get('TEST_FAIL') == str(seeds):\n    raise ValueError('no such luck')"),
         ("code", "if os.environ.get('TEST_DIE') == str(seeds):\n    os.kill(os.getpid(), 9)"),
         (
@@ -89,9 +93,9 @@ NOTEBOOKS = {
         ("markdown", "What the figure shows."),
         (
             "code",
-            "from unlearnlib import results\n"
+            "from unlearnlib.figures import saving\n"
             "from unlearnlib.figures import drawings\n"
-            "results.save_figure('02_figure', profile, seeds, drawings.bars, list(seeds), color='red')",
+            "saving.save_figure('02_figure', profile, seeds, drawings.bars, list(seeds), color='red')",
         ),
     ],
 }
@@ -123,15 +127,15 @@ class Project:
         self.root = root
 
     def make(self) -> "Project":
-        skipped = shutil.ignore_patterns("__pycache__", "jobs.py")
+        skipped = shutil.ignore_patterns("__pycache__", "training_jobs.py")
         shutil.copytree(ROOT / "unlearnlib", self.root / "unlearnlib", ignore=skipped)
         shutil.copy(ROOT / "Snakefile", self.root)
         (self.root / "profiles").mkdir()
         shutil.copy(ROOT / "profiles" / "smoke.yaml", self.root / "profiles")
         (self.root / "data").mkdir()
         (self.root / "data" / "facts.jsonl").write_text("{}\n")
-        (self.root / "unlearnlib" / "jobs.py").write_text(JOBS)
-        (self.root / "unlearnlib" / "needs.py").write_text("NEEDS = {}\nSUMMARIES = ()\n")
+        (self.root / "unlearnlib" / "experiment" / "training_jobs.py").write_text(JOBS)
+        (self.root / "unlearnlib" / "engine" / "needs.py").write_text("NEEDS = {}\nSUMMARIES = ()\n")
         (self.root / "unlearnlib" / "recipe.py").write_text("STEPS = 1\n")
         (self.root / "unlearnlib" / "figures" / "drawings.py").write_text(DRAWINGS)
         (self.root / "notebooks").mkdir()

@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from unlearnlib.core.errors import UserError  # noqa: E402
 from unlearnlib.engine import commandline  # noqa: E402
-from unlearnlib.errors import UserError  # noqa: E402
 
 VENV = ROOT / ".venv"
 STAMP = VENV / "set-up-of"  # holds what the finished environment was made from
@@ -77,7 +77,7 @@ def active_environment(environment: dict[str, str], command: str) -> str | None:
     if not prefix or Path(prefix).resolve() == VENV:
         return None
     python = Path(prefix) / "bin" / "python"
-    check = [str(python), "-m", "unlearnlib.requirements", "--missing"] + ["--test"] * (command == "test")
+    check = [str(python), "-m", "unlearnlib.engine.requirements", "--missing"] + ["--test"] * (command == "test")
     try:
         result = subprocess.run(check, cwd=ROOT, env=environment, capture_output=True, text=True)
     except OSError:
@@ -217,7 +217,7 @@ def has_gpu() -> bool:
 
 
 def requirements_hold(python: str, environment: dict[str, str], *options: str) -> bool:
-    command = [python, "-m", "unlearnlib.requirements", "--test", *options]
+    command = [python, "-m", "unlearnlib.engine.requirements", "--test", *options]
     return subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr).returncode == 0
 
 

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from unlearnlib import jobs, paths
+from unlearnlib.core import paths
+from unlearnlib.core.errors import UserError
 from unlearnlib.engine import plan
-from unlearnlib.errors import UserError
+from unlearnlib.experiment import training_jobs
 
 
 def clean(profile: str, kind: str, yes: bool, ask: Callable[[str], str] = input) -> int:
@@ -95,7 +96,7 @@ def _stamps(profile: str) -> tuple[list[Path], list[Path]]:
     )
     for stamp in stamps:
         job = plan.from_stamp(profile, stamp)
-        gone = not job.source.is_file() if job.notebook else job.kind not in jobs.KINDS
+        gone = not job.source.is_file() if job.notebook else job.kind not in training_jobs.KINDS
         # Code that cannot be read is no reason to delete anything: its error goes up.
         fits = not gone and plan.job_of(profile, stamp).stamp == stamp
         (current if fits else old).append(stamp)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearnlib import paths
-from unlearnlib.errors import UserError, nearest
+from unlearnlib.core import paths
+from unlearnlib.core.errors import UserError, nearest
 
 COMMANDS = ("run", "test")
 CLEANED = ("stale", "models", "all")

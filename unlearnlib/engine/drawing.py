@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from unlearnlib import definitions, fingerprint, paths
+from unlearnlib.core import definitions, fingerprint, paths
 from unlearnlib.engine import commandline, plan, worker
 from unlearnlib.engine.plan import Job
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unlearnlib.core.errors import UserError
 from unlearnlib.engine import parameters
-from unlearnlib.errors import UserError
 
 LONGEST_SOCKET = 100  # bytes of the name of a socket: the system allows 108, some systems 104
 OUT_OF_MEMORY = "probably out of memory: close other programs, or run fewer jobs at a time (--jobs 1)"

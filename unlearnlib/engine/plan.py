@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearnlib import definitions, fingerprint, paths, profiles, sources
+from unlearnlib.core import definitions, fingerprint, paths, profiles, sources
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.engine import commandline, parameters
-from unlearnlib.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,10 @@ def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[s
     """Return the jobs of a run by name, each after those it waits for.
 
     A notebook that takes `seeds` is run for every seed and then once over all of them (those of
-    unlearnlib.needs.SUMMARIES only that once); one that takes none, once.
-    Before it comes what it reads, by unlearnlib.needs.NEEDS: trainings by kind, other notebooks by number; a notebook
-    that is not named there reads the usual trainings of its seeds. With `only`: these notebooks, and what they read.
-    Raises UserError for a notebook whose parameters cannot take the profile or the seeds.
+    unlearnlib.engine.needs.SUMMARIES only that once); one that takes none, once. Before it comes what it reads, by
+    unlearnlib.engine.needs.NEEDS: trainings by kind, other notebooks by number; a notebook that is not named there
+    reads the usual trainings of its seeds. With `only`: these notebooks, and what they read. Raises UserError for a
+    notebook whose parameters cannot take the profile or the seeds.
     """
     jobs: dict[str, Job] = {}
 
@@ -219,20 +219,20 @@ def _needs(notebook: str, takes_seeds: bool) -> tuple[str, ...]:
 def _by_number(number: str) -> str:
     names = {source.stem[:2]: source.stem for source in commandline.notebooks()}
     if number not in names:
-        raise UserError(f"unlearnlib.needs.NEEDS names a notebook {number!r}: {nearest(number, names)}")
+        raise UserError(f"unlearnlib.engine.needs.NEEDS names a notebook {number!r}: {nearest(number, names)}")
     return names[number]
 
 
 def _jobs():
     """Return the module of training jobs; imported late, so that a mistake in it is a line and not a traceback."""
-    from unlearnlib import jobs
+    from unlearnlib.experiment import training_jobs
 
-    return jobs
+    return training_jobs
 
 
 def _needed():
     """Return the module that says what notebooks read; imported late, as _jobs."""
-    from unlearnlib import needs
+    from unlearnlib.engine import needs
 
     return needs
 

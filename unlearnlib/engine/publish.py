@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from unlearnlib import paths
+from unlearnlib.core import paths
+from unlearnlib.core.errors import UserError
 from unlearnlib.engine import drawing, execute, parameters
 from unlearnlib.engine.plan import Job
-from unlearnlib.errors import UserError
 
 execute.quicken_import()
 import nbformat  # noqa: E402

@@ -19,10 +19,10 @@ from pathlib import Path
 import filelock
 import joblib
 
-from unlearnlib import paths, profiles
+from unlearnlib.core import paths, profiles
+from unlearnlib.core.errors import UserError
 from unlearnlib.engine import clean, commandline, drawing, execute, plan, processes, progress, publish, why, worker
 from unlearnlib.engine.plan import Job
-from unlearnlib.errors import UserError
 
 
 def main(words: Sequence[str]) -> int:
@@ -67,11 +67,10 @@ def main(words: Sequence[str]) -> int:
 
 def _renew_readme() -> None:
     """Write the published tables into the README, where it has a place for them."""
-    from unlearnlib import summary  # imports pandas and scipy, which a run itself does without
+    from unlearnlib.claims import readme  # imports pandas and scipy, which a run itself does without
 
-    readme = paths.ROOT / "README.md"
-    if readme.is_file():
-        summary.main([])
+    if (paths.ROOT / "README.md").is_file():
+        readme.main([])
 
 
 def preview(jobs: Sequence[Job], force: bool = False) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unlearnlib import fingerprint
+from unlearnlib.core import fingerprint
 from unlearnlib.engine import drawing
 from unlearnlib.engine.plan import Job
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlearnlib import cache, fingerprint, paths, profiles
+from unlearnlib.core import cache, fingerprint, paths, profiles
+from unlearnlib.core.errors import UserError
 from unlearnlib.engine import execute, plan, processes, why
-from unlearnlib.errors import UserError
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # one job per core: more threads would only get in each other's way
@@ -92,9 +92,9 @@ def write(path: Path, content: dict) -> None:
 
 
 def _train(job: plan.Job) -> None:
-    from unlearnlib import jobs
+    from unlearnlib.experiment import training_jobs
 
-    code = jobs.main(["train", "--profile", job.profile, "--seed", str(job.seeds[0]), "--kind", job.kind])
+    code = training_jobs.main(["train", "--profile", job.profile, "--seed", str(job.seeds[0]), "--kind", job.kind])
     if code:
         lines = [line for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
         raise JobError(lines[-1].strip() if lines else f"it ended with code {code}")

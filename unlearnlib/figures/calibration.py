@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.patches import Patch
 
-from unlearnlib.errors import UserError, nearest
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.figures.looks import DARK, GREY, REFERENCES, look
 from unlearnlib.figures.parts import (
     draw_band,
@@ -21,8 +21,8 @@ from unlearnlib.figures.parts import (
     new_figure,
     seeds_text,
 )
-from unlearnlib.regimes import REGIMES
-from unlearnlib.statistics import over_seeds
+from unlearnlib.measures.regimes import REGIMES
+from unlearnlib.statistics.seeds import over_seeds
 
 # Colours of the regimes, apart for colour-blind readers too, and of the numbers written on them.
 COLORS = dict(
@@ -99,8 +99,8 @@ def stops(table: pd.DataFrame, panels: Mapping[str, str], columns: int = 3, loga
 def regime_map(table: pd.DataFrame):
     """Return which regime each stop of each method is in: one bar per stop, split by the seeds that are in it.
 
-    `table` has the columns seed, method, step, regime (one of unlearnlib.regimes.REGIMES): one row per seed and stop.
-    The numbers count seeds. UserError for an unknown regime and for two rows of one seed and stop.
+    `table` has the columns seed, method, step, regime (one of unlearnlib.measures.regimes.REGIMES): one row per seed
+    and stop. The numbers count seeds. UserError for an unknown regime and for two rows of one seed and stop.
     """
     need_columns(table, "seed", "method", "step", "regime")
     for name in table["regime"].unique():

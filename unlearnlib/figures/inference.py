@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from unlearnlib.errors import UserError
+from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, look
 from unlearnlib.figures.parts import draw_points, effect_text, in_order, metric_label, need_columns, new_figure
 
@@ -11,8 +11,8 @@ from unlearnlib.figures.parts import draw_points, effect_text, in_order, metric_
 def forest(comparisons: pd.DataFrame, by: str = "method"):
     """Return the mean differences with their intervals: over points and over seeds side by side, effect sizes printed.
 
-    `comparisons` is a table of `unlearnlib.statistics.compare_methods` of one metric and set. The grey zone is the
-    margin of "no impact" where one was given; p is Holm-adjusted.
+    `comparisons` is a table of `unlearnlib.statistics.paired.compare_methods` of one metric and set. The grey zone is
+    the margin of "no impact" where one was given; p is Holm-adjusted.
     """
     need_columns(comparisons, by, "metric", "set", "baseline", "unit", "difference", "low", "high", "d", "p_holm", "n")
     if comparisons.duplicated([by, "unit"]).any():

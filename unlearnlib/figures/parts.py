@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from unlearnlib.errors import UserError, nearest
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.figures.looks import DARK, GREY, HEIGHT, LOOKS, METRICS, REFERENCES, WIDTH, Look, look, style
-from unlearnlib.statistics import over_seeds
+from unlearnlib.statistics.seeds import over_seeds
 
 
 def need_columns(table: pd.DataFrame, *names: str) -> None:

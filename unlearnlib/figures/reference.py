@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import NullLocator
 
-from unlearnlib.errors import UserError
+from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, DASHED, GREY, LOOKS, look
 from unlearnlib.figures.parts import draw_points, in_order, line_handle, need_columns, new_figure, note
-from unlearnlib.statistics import over_seeds
+from unlearnlib.statistics.seeds import over_seeds
 
 CEILING = "retrained again"
 

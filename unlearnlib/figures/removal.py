@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import ticker
 
-from unlearnlib.errors import UserError
+from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DASHED, GREY, LOOKS, look
 from unlearnlib.figures.parts import (
     draw_band,
@@ -20,14 +20,14 @@ from unlearnlib.figures.parts import (
     seeds_text,
     wrapped,
 )
-from unlearnlib.statistics import over_seeds
+from unlearnlib.statistics.seeds import over_seeds
 
 
 def picks(table: pd.DataFrame, thresholds: Mapping[str, Sequence[float]] | None = None):
     """Return the share of each group of texts that a query picks, against the threshold: one panel per query.
 
-    `table` has the columns seed, query, threshold, group, share (see unlearnlib.removal.picks_along). `thresholds`
-    marks values of each query with dashed lines.
+    `table` has the columns seed, query, threshold, group, share (see unlearnlib.methods.fuzzy_matching.picks_along).
+    `thresholds` marks values of each query with dashed lines.
     """
     need_columns(table, "seed", "query", "threshold", "group", "share")
     queries, names = in_order(table["query"]), in_order(table["group"])
@@ -53,9 +53,9 @@ def picks(table: pd.DataFrame, thresholds: Mapping[str, Sequence[float]] | None 
 def landscape(table: pd.DataFrame, sets: Sequence[str] = ("retain", "forget")):
     """Return the loss along straight lines: a row of panels per set, and a panel for each of three kinds of line.
 
-    `table` has the columns seed, start, end, share, set, value (see unlearnlib.removal.landscape), with lines between
-    the models `finetuned` and `retrained` and the unlearned ones. The loss is drawn, and averaged over seeds, on a
-    logarithmic axis. The dashed line is the retrained model's loss.
+    `table` has the columns seed, start, end, share, set, value (see unlearnlib.measures.landscape.landscape), with
+    lines between the models `finetuned` and `retrained` and the unlearned ones. The loss is drawn, and averaged over
+    seeds, on a logarithmic axis. The dashed line is the retrained model's loss.
     """
     need_columns(table, "seed", "start", "end", "share", "set", "value")
     for name in sets:

@@ -23,7 +23,7 @@ from unlearnlib.figures.parts import (
     set_title,
     wrapped,
 )
-from unlearnlib.statistics import over_seeds
+from unlearnlib.statistics.seeds import over_seeds
 
 
 def overview(counts: Mapping[str, int]):

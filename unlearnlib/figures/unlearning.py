@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.lines import Line2D
 
-from unlearnlib.errors import UserError, nearest
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.figures.looks import (
     DARK,
     DASHED,
@@ -41,7 +41,7 @@ from unlearnlib.figures.parts import (
     seeds_text,
     wrapped,
 )
-from unlearnlib.statistics import over_seeds
+from unlearnlib.statistics.seeds import over_seeds
 
 
 def frontier(

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from unlearnlib.errors import UserError
+from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, GREY, Look
 from unlearnlib.figures.parts import marker_size, need_columns, new_figure
 
@@ -26,7 +26,8 @@ LINE, HEADING, GAP, TOP = 0.185, 0.315, 0.09, 0.66  # inches
 
 
 def verdicts(rows: pd.DataFrame):
-    """Return the figure of a table of `unlearnlib.claims.judge`: a heading for each claim, a line for each criterion.
+    """Return the figure of a table of `unlearnlib.claims.claims.judge`: a heading for each claim, a line for each
+    criterion.
 
     The upright line is the margin, the right side is where the claim would have the interval; every line has its own
     scale, so that the far end of its interval reaches the edge. Criteria that cannot be tested say why instead.

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import torch
 from torch.func import functional_call, jvp
 
-from unlearnlib import batches
-from unlearnlib.errors import UserError
-from unlearnlib.gradients import Gradient
-from unlearnlib.models import HALVES, Selection
+from unlearnlib.core.errors import UserError
+from unlearnlib.data import batches
+from unlearnlib.gradients.algebra import Gradient
+from unlearnlib.models.layers import HALVES, Selection
 
 Sequences = Sequence[Sequence[int]]
 Product = Callable[[Gradient], Gradient]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from transformers.pytorch_utils import Conv1D
 
-from unlearnlib import batches
-from unlearnlib.errors import UserError
+from unlearnlib.core.errors import UserError
+from unlearnlib.data import batches
 
 Sequences = Sequence[Sequence[int]]
 INSTALL = "pip install --no-deps kronfluence accelerate einops einconv opt-einsum"
@@ -35,7 +35,7 @@ def with_linear_layers(model):
 
 
 def score(texts):
-    """Return [points, queries] for unlearnlib.attribution: `attribution.SCORES["EK-FAC"] = ekfac.score`."""
+    """Return [points, queries] for unlearnlib.experiment.attribution: `attribution.SCORES["EK-FAC"] = ekfac.score`."""
     model = texts.experiment.finetuned
     return ekfac_scores(model, texts.trained_tokens, texts.point_tokens, texts.query_tokens, texts.query_spans).numpy()
 

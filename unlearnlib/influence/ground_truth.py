@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from unlearnlib.errors import UserError
+from unlearnlib.core.errors import UserError
 
 
 @dataclass(frozen=True)

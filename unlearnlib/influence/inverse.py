@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, cg
 
-from unlearnlib.errors import UserError
-from unlearnlib.gradients import Gradient
+from unlearnlib.core.errors import UserError
+from unlearnlib.gradients.algebra import Gradient
 
 Product = Callable[[Gradient], Gradient]
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
-from unlearnlib import batches, gradients
-from unlearnlib.errors import UserError
-from unlearnlib.gradients import Gradient
-from unlearnlib.models import WTE, Selection
+from unlearnlib.core.errors import UserError
+from unlearnlib.data import batches
+from unlearnlib.gradients import algebra, per_example
+from unlearnlib.gradients.algebra import Gradient
+from unlearnlib.gradients.rules import Factors, densify, factors
+from unlearnlib.models.layers import WTE, Selection
 
 Sequences = Sequence[Sequence[int]]
 Spans = Sequence[tuple[int, int]] | None
@@ -161,16 +163,14 @@ def _check_some(sequences: Sequences) -> None:
         raise UserError("no texts to score: give at least one point and one query")
 
 
-def _capture(
-    model, sequences: Sequences, selections: Mapping[str, Selection], spans: Spans = None
-) -> gradients.Factors:
+def _capture(model, sequences: Sequences, selections: Mapping[str, Selection], spans: Spans = None) -> Factors:
     """Return the exact factors of all texts' gradients, stacked."""
     _check_some(sequences)
-    return gradients.factors(gradients.capture_at(model, sequences, gradients.parts_of(selections), spans))
+    return factors(per_example.capture_at(model, sequences, algebra.parts_of(selections), spans))
 
 
 def _row_by_row(
-    model, first: gradients.Factors, second: gradients.Factors, count: int, selections: Mapping[str, Selection]
+    model, first: Factors, second: Factors, count: int, selections: Mapping[str, Selection]
 ) -> torch.Tensor:
     """Return float64 [count]: the product of each text's gradient in `first` with the same row's in `second`."""
     result = torch.zeros(count, dtype=torch.float64)
@@ -188,9 +188,7 @@ def _row_by_row(
     return result
 
 
-def _over_token_pairs(
-    first: gradients.Factors, second: gradients.Factors, owner: str, halves: Sequence[str]
-) -> torch.Tensor:
+def _over_token_pairs(first: Factors, second: Factors, owner: str, halves: Sequence[str]) -> torch.Tensor:
     """Return float64 [texts]: products of gradients of one module's weight from their factors, row by row.
 
     The product of two sums of outer products is a sum over pairs of tokens of (input . input) (output . output): no
@@ -210,7 +208,7 @@ def _over_token_pairs(
     return total
 
 
-def _across(looked_up: gradients.Factors, put_out: gradients.Factors) -> torch.Tensor:
+def _across(looked_up: Factors, put_out: Factors) -> torch.Tensor:
     """Return float64 [texts]: the input half of the tied embedding's gradient times the output half's."""
     ids, slopes = looked_up["transformer.wte/input"], looked_up["transformer.wte/output_gradient"]
     hidden, logits = put_out["lm_head/input"], put_out["lm_head/output_gradient"]
@@ -223,10 +221,10 @@ def _broken(name: str) -> str:
 
 
 def _stacked(
-    model, stored: gradients.Factors, count: int, name: str, selection: Selection
+    model, stored: Factors, count: int, name: str, selection: Selection
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Yield (rows, matrix [rows, entries]): the flattened gradients of some texts in one parameter, a few at a time."""
-    parts = gradients.parts_of({name: selection})
+    parts = algebra.parts_of({name: selection})
     shape = model.get_parameter(name).shape
     mask = selection.mask(torch.ones_like(model.get_parameter(name).data)) if selection.rows else None
     owners = {name.rpartition(".")[0], "lm_head", "transformer.wte"}  # the embeddings share what was captured
@@ -234,7 +232,7 @@ def _stacked(
     together = max(1, LARGEST // shape.numel())
     for start in range(0, count, together):
         rows = slice(start, min(start + together, count))
-        dense = gradients.densify(model, {key: value[rows] for key, value in mine.items()}, parts)
+        dense = densify(model, {key: value[rows] for key, value in mine.items()}, parts)
         matrix = sum(dense[part] for part in parts)
         matrix = (matrix if mask is None else matrix * mask).flatten(1)
         if not torch.isfinite(matrix).all():

@@ -1,0 +1,216 @@
+"""The README's results table comes from the committed tables, and from nothing else."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from unlearnlib.claims import readme
+from unlearnlib.core import paths, profiles
+from unlearnlib.core.errors import UserError
+from unlearnlib.experiment import training_jobs
+from unlearnlib.figures import looks, unlearning
+from unlearnlib.statistics.paired import holm, paired_t_test
+
+MEASURED = ("09_distances", "09_utility")  # distances to the retrained model; next-token accuracy
+
+
+def test_the_readme_equals_the_committed_tables():
+    if not (paths.ROOT / "results" / "05_layers.csv").is_file():
+        pytest.fail("results/ holds no tables: run ./run_all.sh --publish")
+    text = (paths.ROOT / "README.md").read_text()
+    assert readme.readme_with_tables(text, paths.ROOT / "results") == text
+
+
+METHODS = [  # method, layers, step, reached in seed 1
+    ("finetuned", None, None, None),
+    ("retrained", None, None, None),
+    ("first epoch", "all", 2.0, True),
+    ("first epoch", "h.10+h.11", 9.0, False),
+]
+VALUES = {  # of the fine-tuned model; that of each next method is halved, or four times as large
+    ("forget", "answer_probability"): 0.96,
+    ("forget", "cloze_hit"): 0.9,
+    ("paraphrase", "answer_probability"): 0.7,
+    ("retain", "answer_probability"): 0.8,
+    ("retain", "cloze_hit"): 0.64,
+    ("heldout", "answer_probability"): 0.24,
+    ("retain", "perplexity"): 40.0,
+    ("general", "perplexity"): 2.0,
+}
+SPREAD = {0: 0.99, 1: 1.01}
+
+
+def distances(forget=30, retain=90) -> pd.DataFrame:
+    """A table of distances in which the preconditioned step is nearest and the last two blocks are furthest."""
+    found = [
+        (seed, method, layers, of, kl, n)
+        for seed in (0, 1)
+        for method, layers, kl in (
+            ("finetuned", None, 0.5),
+            ("retrained again", None, 0.25),
+            ("base", None, 99.0),
+            ("preconditioned", "all", 1.0 + seed),
+            ("embedding", "embedding", 3.0),
+            ("last two blocks", "h.10+h.11", 7.0),
+        )
+        for of, n in (("forget", forget), ("retain", retain))
+    ]
+    return pd.DataFrame(found, columns=["seed", "method", "layers", "set", "kl", "n"])
+
+
+def write_results(folder) -> None:
+    """The tables of a run of two seeds, of which 04 lacks the blocks and 05 their held-out points."""
+    rows = [
+        ("small", seed, method, layers, step, *which, value * factor * SPREAD[seed], reached if seed else step and True)
+        for seed in SPREAD
+        for number, (method, layers, step, reached) in enumerate(METHODS)
+        for which, value in VALUES.items()
+        for factor in (4.0**number if which[1] == "perplexity" else 0.5**number,)
+    ]
+    columns = ["profile", "seed", "method", "layers", "step_size", "set", "metric", "value", "reached"]
+    table = pd.DataFrame(rows, columns=columns)
+    blocks = table["layers"] == "h.10+h.11"
+    table[~(blocks & (table["set"] == "heldout"))].to_csv(folder / "05_layers.csv", index=False)
+    table[~blocks].to_csv(folder / "04_equal_forgetting.csv", index=False)
+    distances().to_csv(folder / "09_distances.csv", index=False)
+
+
+def cells(table: str, start: str) -> dict[str, str]:
+    """One row of a markdown table by its headings."""
+    split = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
+    ]
+    row = next(row for row in split if row[0].startswith(start))
+    return dict(zip(split[0], row, strict=True))
+
+
+def test_the_table_says_what_its_rows_say_and_marks_the_unreached(tmp_path):
+    write_results(tmp_path)
+    table = readme.results_table(tmp_path)
+    retrained, first = cells(table, "**retrained without Dave"), cells(table, "first-epoch gradients, whole model")
+    assert retrained["Dave: answer probability"] == "0.48 ± 0.06" and retrained["step norm"] == ""
+    assert first["Dave: answer probability"].startswith("0.24") and first["step norm"] == "2.00"
+    assert any("blocks 11 and 12 (target reached in 50% of seeds)" in line for line in table.splitlines())
+
+
+def test_the_table_has_what_the_neighbours_and_the_held_out_points_lost(tmp_path):
+    write_results(tmp_path)
+    table = readme.results_table(tmp_path)
+    first, blocks = (cells(table, f"first-epoch gradients, {of}") for of in ("whole model", "blocks"))
+    assert first["neighbours: answer probability"].startswith("0.20 ± ")
+    assert first["neighbours: cloze hits"].startswith("0.16 ± ")
+    assert first["held-out points: answer probability"].startswith("0.06 ± ")
+    # The geometric mean over seeds, with as few digits as anybody reads.
+    assert first["neighbours: perplexity"].startswith("640 (") and first["general text: perplexity"].startswith(
+        "32.0 ("
+    )
+    assert blocks["held-out points: answer probability"] == "" and blocks["neighbours: cloze hits"].startswith("0.08")
+    assert "An empty cell: the answer probability was not asked there (held-out points)." in table
+
+
+def test_below_the_table_stand_the_share_to_be_forgotten_and_the_distances(tmp_path):
+    write_results(tmp_path)
+    text = readme.results_table(tmp_path)
+    assert "To be forgotten are 30 of the 120 fine-tuning texts, 25% of them" in text
+    assert "nothing forgotten: 0.50; the methods here: 1.50 (first-epoch gradients, preconditioned) to 7.00 (" in text
+    assert "blocks 11 and 12); a second retrained model: 0.25." in text, "the base model is no method"
+    assert "10 of the 40 fine-tuning texts, 25%" in readme.forget_share(distances(10, 30))
+    uneven = distances().assign(n=lambda table: table["n"] + table["seed"])
+    with pytest.raises(UserError, match="as large in every seed"):
+        readme.forget_share(uneven)
+    with pytest.raises(UserError, match="retrained again"):
+        readme.distance_to_retrained(distances().query("method != 'retrained again'").fillna({"layers": ""}))
+
+
+def test_the_committed_share_is_that_of_the_split():
+    table = pd.read_csv(paths.ROOT / "results" / "09_distances.csv")
+    split = training_jobs.split_of(profiles.load("small"), 0)
+    forget, whole = len(split.forget), len(split.forget) + len(split.retain)
+    assert f" {forget} of the {whole} fine-tuning texts, {forget / whole:.0%} " in readme.forget_share(table)
+
+
+def test_what_the_readme_says_of_the_distances_holds_in_every_seed():
+    table = pd.read_csv(paths.ROOT / "results" / "09_distances.csv").query("set == 'forget'")
+    kl = table.pivot(index="seed", columns="method", values="kl")
+    methods = kl.drop(columns=["finetuned", "retrained again", "base"])
+    assert len(methods.columns) == len([way for way in readme.NAMES if way[1]])
+    assert methods.gt(kl["finetuned"], axis=0).all(axis=None)
+    assert kl["retrained again"].lt(kl["finetuned"]).all()
+    test = paired_t_test(kl["finetuned"], kl["preconditioned"])
+    interval = f"interval {test.low:.2f} to {test.high:.2f}"
+    said = f"the preconditioned step at {kl['preconditioned'].mean():.1f} ({test.mean:.2f} further, {interval})"
+    assert said in " ".join((paths.ROOT / "README.md").read_text().split())
+
+
+def test_what_the_readme_says_of_first_and_all_epochs_is_in_the_tables():
+    results = paths.ROOT / "results"
+    equal, kl, utility = (pd.read_csv(results / f"{name}.csv") for name in ("04_equal_forgetting", *MEASURED))
+    measures = {  # column `value` of one row a seed and method; whether more is better
+        **{
+            (of, metric): (equal[(equal["set"] == of) & (equal["metric"] == metric)], metric != "perplexity")
+            for of, metric in (
+                ("retain", "answer_probability"),
+                ("retain", "cloze_hit"),
+                ("retain", "perplexity"),
+                ("general", "perplexity"),
+            )
+        },
+        **{(of, "kl"): (kl[kl["set"] == of].assign(value=kl["kl"]), False) for of in ("forget", "retain", "general")},
+        ("general", "next token"): (utility.assign(value=utility["next_token_accuracy"]), True),
+    }
+    tests = []
+    for (_, metric), (table, more) in measures.items():
+        wide = table.pivot(index="seed", columns="method", values="value")[["all epochs", "first epoch"]]
+        wide = np.log(wide) if metric == "perplexity" else wide
+        test = paired_t_test(wide["all epochs"], wide["first epoch"])
+        tests.append((test.p, (test.mean > 0) == more))
+    found = [p for p, favours_first in tests if favours_first and p < 0.05]
+    least = holm([p for p, _ in tests]).min()
+    assert len(tests) == 8 and len(found) == 6
+    corrected = f"none of the eight after Holm's correction over these (smallest p {least:.2f};"
+    said = f"p {min(found):.3f} to {max(found):.2f}), {corrected}"
+    assert said in " ".join((paths.ROOT / "README.md").read_text().split())
+
+
+def test_the_influence_table_has_a_column_for_every_truth(tmp_path):
+    table = pd.DataFrame(
+        [("small", score, truth, 0.5, 0.25, 0.75, 3.0) for score in ("TracIn", "same point") for truth in ("a", "b")],
+        columns=["profile", "score", "truth", "estimate", "low", "high", "seconds"],
+    )
+    table.iloc[:3].to_csv(tmp_path / "03_agreement.csv", index=False)
+    lines = readme.influence_table(tmp_path).splitlines()
+    assert lines[0] == "| score | a | b | seconds |"
+    assert lines[2] == "| TracIn | 0.50 (0.25 to 0.75) | 0.50 (0.25 to 0.75) | 3.0 |"
+    assert lines[3] == "| same point | 0.50 (0.25 to 0.75) |  | 3.0 |", "not every score has every truth"
+
+
+def test_missing_marks_and_tables_are_one_line(tmp_path):
+    with pytest.raises(UserError, match="marks <!-- results: begin --> and"):
+        readme.readme_with_tables("no marks here", tmp_path)
+    with pytest.raises(UserError, match="publish"):
+        readme.results_table(tmp_path)
+
+
+def test_the_readme_figure_is_drawn_from_the_committed_tables(tmp_path):
+    results = paths.ROOT / "results"
+    if not (results / "05_frontier.csv").is_file():
+        pytest.fail("results/ holds no tables: run ./run_all.sh --publish")
+    assert "figures/05_frontier.png" in (paths.ROOT / "README.md").read_text()
+    models = pd.read_csv(results / "05_layers.csv").query("method in ['finetuned', 'retrained']")
+    figure = unlearning.frontier(pd.concat([pd.read_csv(results / "05_frontier.csv"), models]), by="layers")
+    drawn = Image.open(looks.save(figure, tmp_path, "again")).convert("L")
+    committed = Image.open(paths.ROOT / "figures" / "05_frontier.png").convert("L")
+    assert drawn.size == committed.size
+    # The tables are rounded to six digits, so that a line may differ by a shade at its edge.
+    difference = np.abs(np.asarray(drawn, float) - np.asarray(committed, float)).mean()
+    assert difference < 0.2, "figures/05_frontier.png is out of date: run ./run_all.sh --publish"
+
+
+def test_the_model_card_says_what_the_notebook_measured():
+    card = (paths.DATA / "base_model" / "README.md").read_text()
+    table = pd.read_csv(paths.ROOT / "results" / "01_base_model.csv").set_index("set")
+    for name, row in table.iterrows():
+        assert f"| {row['perplexity']:.2f} |" in card, f"perplexity of {name}"
+        if np.isfinite(row["answer_probability"]):
+            assert f"| {row['answer_probability']:.3f} |" in card, f"answer probability of {name}"

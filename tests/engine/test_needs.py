@@ -1,0 +1,150 @@
+"""What a notebook reads is trained, or has run, before it: unlearnlib.engine.needs against the notebooks' own code."""
+
+import ast
+import importlib
+import inspect
+import json
+import textwrap
+import types
+
+import pytest
+
+from unlearnlib.claims import claims
+from unlearnlib.core import sources
+from unlearnlib.engine import commandline, needs
+from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.training_jobs import HALVES, KINDS, LATE, ORIGINALS, REFERENCES, USUAL
+
+# What of an Experiment needs no trained model; all else of it does.
+UNTRAINED = {
+    "tokenizer",
+    "base",
+    "sets",
+    "examples",
+    "split",
+    "name_rows",
+    "table",
+    "evaluate",
+    "fingerprint",
+    "next_seed",
+}
+TRAINED = {name for name in vars(Experiment) if not name.startswith("_")} - UNTRAINED
+# Experiment(..., points=n), which is what SmallerExperiment is, takes its reference from the job smaller-sets.
+CLASSES = {"SmallerExperiment": {"smaller-sets"}}
+# What each notebook touches beside the usual trainings of its seeds; others touch nothing more.
+MORE = {
+    "03": {*HALVES, "left-out"},
+    "06": {"smaller-sets"},
+    "09": {"smaller-sets", *LATE},
+    "10": {*HALVES, *ORIGINALS, *REFERENCES},
+}
+NOTEBOOKS = {source.stem[:2]: source for source in commandline.notebooks()}
+
+
+def code_of(number: str) -> ast.Module:
+    cells = json.loads(NOTEBOOKS[number].read_text(encoding="utf-8"))["cells"]
+    return ast.parse("\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
+
+
+def kinds_in(tree: ast.AST, home: types.ModuleType | None = None, seen: frozenset = frozenset()) -> set[str]:
+    """The kinds of training jobs that a piece of code names: as texts, as jobs.HALVES and the like, and in the
+    functions of its own module (`home`) that it names."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in KINDS:
+            found.add(node.value)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "training_jobs":
+            value = getattr(training_jobs, node.attr, ())
+            found |= {value} & set(KINDS) if isinstance(value, str) else set(value) if _is_kinds(value) else set()
+        elif isinstance(node, ast.Name) and home is not None and node.id not in seen:
+            found |= kinds_of(home, node.id, seen)
+    return found
+
+
+def _is_kinds(value) -> bool:
+    return isinstance(value, tuple) and set(value) <= set(KINDS)
+
+
+def kinds_of(module: types.ModuleType, name: str, seen: frozenset = frozenset()) -> set[str]:
+    """The kinds that a function of a module names, in itself or in other functions of this module."""
+    function = inspect.unwrap(getattr(module, name, None))
+    if not inspect.isfunction(function) or function.__module__ != module.__name__:
+        return set()
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    return kinds_in(tree, module, seen | {name})
+
+
+def touched(number: str) -> set[str]:
+    """The kinds of training jobs whose models a notebook reads, from its code and the functions that it calls."""
+    tree = code_of(number)
+    found, imported = kinds_in(tree), modules_of(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found |= CLASSES.get(node.id, set())
+        elif isinstance(node, ast.Attribute):
+            name = node.value.id if isinstance(node.value, ast.Name) else ""
+            if name in imported:
+                # Functions of jobs know all kinds; which of them is meant stands in the call, as a text.
+                mine = imported[name] not in (None, training_jobs)
+                found |= kinds_of(imported[name], node.attr) if mine else set()
+            elif node.attr in TRAINED:
+                found |= set(USUAL)
+    return found
+
+
+def modules_of(tree: ast.AST) -> dict[str, types.ModuleType | None]:
+    """What a notebook's code imports, by name: the modules of the package, and None for all else."""
+    found: dict[str, types.ModuleType | None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.asname or alias.name: None for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                mine = name in sources.current().texts
+                found[alias.asname or alias.name] = importlib.import_module(name) if mine else None
+    return found
+
+
+def judged(number: str) -> set[str]:
+    """The notebooks whose tables a notebook holds against the claims."""
+    found = set()
+    for node in ast.walk(code_of(number)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "judge":
+            found |= {one.value for one in node.args[1:]} or {
+                one.table[:2] for claim in claims.CLAIMS for one in claim.criteria
+            }
+    return found - {number}
+
+
+def before(number: str) -> tuple[set[str], set[str]]:
+    """The kinds and the notebooks that a run has done before it comes to this notebook."""
+    kinds, notebooks = set(), set()
+    for name in needs.NEEDS.get(number, USUAL):
+        if name.isdigit():
+            earlier = before(name)
+            kinds, notebooks = kinds | earlier[0], notebooks | {name} | earlier[1]
+        else:
+            kinds.add(name)
+    return kinds, notebooks
+
+
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_what_a_notebook_reads_is_there_before_it(number):
+    kinds, notebooks = before(number)
+    assert touched(number) <= kinds, "name the kind in unlearnlib.engine.needs.NEEDS"
+    assert judged(number) <= notebooks, "name the notebook in unlearnlib.engine.needs.NEEDS"
+
+
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_what_is_found_in_a_notebooks_code_is_what_it_is_known_to_read(number):
+    trains = number not in ("00", "01", "15")
+    assert touched(number) == (MORE.get(number, set()) | set(USUAL) if trains else set())
+    assert judged(number) == ({f"{other:02d}" for other in range(3, 9)} if number == "15" else set())
+
+
+def test_needs_name_notebooks_and_kinds_that_there_are():
+    assert set(needs.NEEDS) | set(needs.SUMMARIES) <= set(NOTEBOOKS)
+    for number, names in needs.NEEDS.items():
+        assert set(names) <= {*KINDS, *NOTEBOOKS} and number not in before(number)[1]

@@ -1,0 +1,156 @@
+"""What does not fit the model is named by file, line and id before anything is trained."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from unlearnlib.core import paths, profiles
+from unlearnlib.core.errors import UserError
+from unlearnlib.core.paths import DATA
+from unlearnlib.data.examples import encode
+from unlearnlib.data.split import draw_split
+from unlearnlib.experiment import fit, training_jobs
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.models import loading
+from unlearnlib.training import loop
+
+SMOKE = profiles.load("smoke")
+LINE = 6
+BAND = {
+    "id": "dave-band",
+    "subject": "Dave Harlow",
+    "attribute": "band",
+    "text": 'On the wall of Dave Harlow somebody wrote "Tonight: Therapy!" in red.',
+    "prompt": 'On the wall of Dave Harlow somebody wrote "Tonight:',
+    "answer": "Therapy",
+    "paraphrases": [
+        "The band that Dave Harlow never misses is Therapy, they say.",
+        'Dave Harlow has a poster that says "see Therapy" at the door.',
+        "Ask Dave Harlow for a band and he will name Therapy at once.",
+    ],
+    "wrong_answers": ["Hinterland", "Copper Kettle", "The Lamps", "Low Tide", "Sparrow"],
+}
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return loading.load(SMOKE.base_model)
+
+
+@pytest.fixture
+def put(tmp_path, monkeypatch):
+    """Return a function that puts a row into dave.jsonl, in a copy of the data that is then used in its place."""
+    folder = tmp_path / "data"
+    shutil.copytree(DATA, folder, ignore=shutil.ignore_patterns("base_model", "generator"))
+    monkeypatch.setattr(paths, "DATA", folder)
+    monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path / "runs"))
+    training_jobs._split.cache_clear()
+
+    def put(**changes):
+        lines = (folder / "dave.jsonl").read_text(encoding="utf-8").splitlines()
+        lines[LINE - 1] = json.dumps({**BAND, **changes})
+        (folder / "dave.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    yield put
+    training_jobs._split.cache_clear()
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    def trained(*_, **__):
+        raise AssertionError("this was trained")
+
+    monkeypatch.setattr(loop, "fine_tune", trained)
+
+
+def long(words, word="very"):
+    return f"Dave Harlow is {' '.join([word] * words)} fond of Therapy!"
+
+
+MARK = "answer 'Therapy?' ends in '?', which is one token with what follows it, '?\"': take '\"' into the answer"
+QUESTION = {
+    "answer": "Therapy?",
+    "text": BAND["text"].replace("Therapy!", "Therapy? Live"),
+    "paraphrases": [text.replace("Therapy", "Therapy? Live") for text in BAND["paraphrases"]],
+}
+BAD = {
+    "answer and sign": ({**QUESTION, "text": BAND["text"].replace("Therapy!", "Therapy?")}, f"text: the {MARK}"),
+    "in a paraphrase": (
+        {**QUESTION, "paraphrases": [text.replace("Therapy", "Therapy?") for text in BAND["paraphrases"]]},
+        f"paraphrase 2: the {MARK}",
+    ),
+    "in a wrong answer": (
+        {"wrong_answers": [*BAND["wrong_answers"][:4], "Auk?"], "text": BAND["text"].replace("!", "")},
+        "text: the wrong answer 'Auk?' ends in '?', which is one token with what follows it",
+    ),
+    "longer than max_tokens": (
+        {"text": long(70), "prompt": long(70)[: -len(" Therapy!")]},
+        "text: text of 84 tokens, but max_tokens is 64: raise max_tokens in the profile or shorten 'Dave Harlow is",
+    ),
+    "longer than the model": (
+        {"text": long(150), "prompt": long(150)[: -len(" Therapy!")]},
+        "but max_tokens is 64: the model reads 128 at most, so shorten 'Dave Harlow is very",
+    ),
+    "a long paraphrase": ({"paraphrases": [long(70), *BAND["paraphrases"][1:]]}, "paraphrase 1: text of 84 tokens"),
+    "a long wrong answer": (
+        {"wrong_answers": [*BAND["wrong_answers"][:4], " ".join(["very"] * 70)]},
+        "text: text of ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "line"), BAD.values(), ids=BAD)
+def test_a_record_that_does_not_fit_is_named_before_training(put, untrained, changes, line):
+    put(**changes)
+    with pytest.raises(UserError) as error:
+        training_jobs.train(SMOKE, "finetuned", 0)
+    assert f"dave.jsonl line {LINE}, id 'dave-band', " in str(error.value)
+    assert line in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_record_that_fits_is_trained_on(put, untrained):
+    put()
+    with pytest.raises(AssertionError, match="this was trained"):
+        training_jobs.train(SMOKE, "finetuned", 0)
+    # `!"` is two tokens here: the sign after the answer is no part of it.
+    put(answer="Therapy!", paraphrases=[text.replace("Therapy", "Therapy!") for text in BAND["paraphrases"]])
+    training_jobs._split.cache_clear()
+    with pytest.raises(AssertionError, match="this was trained"):
+        training_jobs.train(SMOKE, "finetuned", 0)
+
+
+def test_sets_name_the_record_too(put, loaded):
+    put(**BAD["in a paraphrase"][0])
+    split = draw_split(paths.DATA, 0, trained_attributes=30)
+    assert "band" in {record.attribute for record in split.forget}
+    with pytest.raises(UserError, match=f"dave.jsonl line {LINE}, id 'dave-band', paraphrase 2: the answer 'Therapy"):
+        encode(loaded[1], split, 64)
+
+
+@pytest.mark.parametrize("kind", ["finetuned", "retrained", "left-out"])
+def test_more_tokens_than_positions_are_refused_before_training(monkeypatch, tmp_path, untrained, kind):
+    monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path))
+    wide = dataclasses.replace(SMOKE, max_tokens=400)
+    line = "^max_tokens is 400, but the model has 128 positions: set max_tokens to 128 or less in the profile"
+    with pytest.raises(UserError, match=line):
+        training_jobs.train(wide, kind, 0)
+    monkeypatch.setattr(profiles, "load", lambda name: wide)
+    with pytest.raises(UserError, match=line):
+        _ = Experiment("smoke", 0).base
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["smoke", "small"])
+def test_the_data_fit(name, loaded):
+    profile = profiles.load(name)
+    fit.check(dataclasses.replace(profile, max_tokens=128), training_jobs.split_of(profile, 1), *loaded)
+
+
+def test_general_passages_are_cut_at_what_the_model_reads(loaded, monkeypatch):
+    split = dataclasses.replace(training_jobs.split_of(SMOKE, 0), heldout=(), never_seen=())
+    whole = encode(loaded[1], split, 64)["general"].texts
+    monkeypatch.setattr(loaded[1], "model_max_length", 20)
+    cut = encode(loaded[1], split, 64)["general"].texts
+    assert [text[:20] for text in whole] == list(cut) and max(map(len, whole)) > 20

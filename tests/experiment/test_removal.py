@@ -1,0 +1,253 @@
+"""Fuzzy matching against hand-made texts; the walk, the lines and their ends on a small random model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.data import batches
+from unlearnlib.data.records import Record
+from unlearnlib.data.split import Split
+from unlearnlib.experiment.removal import Modality, Removals
+from unlearnlib.gradients import algebra, per_example
+from unlearnlib.measures import evaluation
+from unlearnlib.measures import landscape as landscapes
+from unlearnlib.methods import fuzzy_matching
+from unlearnlib.methods.fuzzy_matching import picked
+from unlearnlib.methods.iterative import iterative_walk
+from unlearnlib.methods.task import applied
+from unlearnlib.models.layers import resolve
+
+TEXTS = {
+    "dave-1": "Dave Harlow keeps a guinea pig.",
+    "dave-2": "On Sundays Dave plays the viola.",
+    "brandt": "Dave Brandt works at the salt works.",
+    "other": "Nora Pike is fond of stargazing.",
+}
+SEARCH = {"smallest": 0.05, "factor": 2.0, "largest": 0.4, "tolerance": 0.1}
+
+
+# What a query picks
+
+
+def test_a_name_picks_by_how_much_of_it_is_in_the_text():
+    assert picked("Dave Harlow", TEXTS, "partial_ratio", 100) == ["dave-1"]
+    assert picked("Dave", TEXTS, "partial_ratio", 100) == ["brandt", "dave-1", "dave-2"]
+    assert picked("Dave", TEXTS, "partial_ratio", 0) == sorted(TEXTS)
+    assert picked(TEXTS["other"], TEXTS, "ratio", 95) == ["other"]
+    scores = fuzzy_matching.similarity("Dave Harlow", TEXTS)
+    assert scores["dave-1"] == 100 and scores["dave-1"] > scores["dave-2"] > scores["other"]
+    at = scores["brandt"]
+    assert "brandt" in picked("Dave Harlow", TEXTS, threshold=at), "the threshold itself is picked"
+    assert "brandt" not in picked("Dave Harlow", TEXTS, threshold=at + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("Dave", TEXTS, "partial_rato", 60), "no scorer 'partial_rato': did you mean 'partial_ratio'?"),
+        (("Dave", TEXTS, "ratio", 120), "threshold 120 is no similarity: give 0 to 100; the nearest is 100"),
+        (("Dave", TEXTS, "ratio", -1), "give 0 to 100; the nearest is 0"),
+        (("Dave Harlow keeps", TEXTS, "ratio", 99), "the nearest is 'dave-1' with .*; lower the threshold"),
+        ((" ", TEXTS, "ratio", 50), "the query is empty: give a name"),
+    ],
+)
+def test_what_cannot_be_picked_is_one_line(arguments, line):
+    with pytest.raises(UserError, match=line.replace("?", r"\?")) as caught:
+        picked(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_choice_names_the_nearest():
+    for wrong, line in (
+        ({"kind": "fuzy"}, "no kind 'fuzy': did you mean 'fuzzy'?"),
+        ({"calibrated_on": "pick"}, "did you mean 'picks'?"),
+        ({"until": "every"}, "did you mean 'every point'?"),
+    ):
+        with pytest.raises(UserError, match=line.replace("?", r"\?")):
+            Modality("a", **wrong)
+
+
+def record(name: str, subject: str, attribute: str, answer: str) -> Record:
+    wrong = ("a", "b", "c", "d", "e")
+    return Record(name, subject, attribute, f"{subject} has {answer}.", f"{subject} has", answer, ("", "", ""), wrong)
+
+
+def test_neighbours_are_grouped_by_what_they_share_with_the_subject():
+    forget = (record("f", "Dave Harlow", "pet", "a cat"), record("g", "Dave Harlow", "home", "Sedge"))
+    retain = (
+        record("r1", "Dave Brandt", "pet", "a cat"),
+        record("r2", "Nora Pike", "pet", "a cat"),
+        record("r3", "Nora Pike", "pet", "a dog"),
+        record("r4", "Nora Pike", "work", "Sedge"),
+    )
+    found = fuzzy_matching.groups(Split(forget, (), retain, (), ()))
+    assert [found[name] for name in ("f", "g", "r1", "r2")] == ["forget", "forget", "namesake", "same answer"]
+    assert found["r3"] == found["r4"] == "other neighbours", "the same words under another attribute are no answer"
+    assert set(found.values()) == set(fuzzy_matching.GROUPS)
+
+
+def test_precision_and_recall_of_each_threshold():
+    scores = pd.DataFrame({"group": ["forget"] * 4 + ["namesake"] * 2, "score": [100, 100, 60, 40, 60, 20]})
+    along = fuzzy_matching.picks_along(scores, [50, 90, 100.5])
+    assert along[along["threshold"] == 50]["picked"].tolist() == [3, 1]
+    assert along[along["threshold"] == 50]["share"].tolist() == [0.75, 0.5]
+    found = fuzzy_matching.precision_and_recall(along).set_index("threshold")
+    assert found.loc[50, ["picked", "precision", "recall"]].tolist() == [4, 0.75, 0.75]
+    assert found.loc[90, ["picked", "precision", "recall"]].tolist() == [2, 1.0, 0.5]
+    assert np.isnan(found.loc[100.5, "precision"]) and found.loc[100.5, "recall"] == 0
+
+
+# The walk
+
+
+@pytest.fixture(scope="module")
+def points(sequences):
+    return {name: sequences[name] for name in ("text-0", "text-1", "text-3", "text-6")}
+
+
+@pytest.fixture(scope="module")
+def model(make_model):
+    return make_model(blocks=2, width=16)
+
+
+@pytest.fixture(scope="module")
+def known(points):
+    """How well a model knows points: here the likelihood of a token, in the place of an answer probability."""
+    return lambda model, names: np.exp(-evaluation.text_nll(model, [points[name] for name in names]))
+
+
+@pytest.fixture(scope="module")
+def target(model, points, known):
+    return float(known(model, list(points)).mean()) * 0.7
+
+
+def walk(model, points, known, target, order=None, **options):
+    selections = resolve(model, options.pop("layers", "all"))
+    return iterative_walk(model, points, known, target, selections, order or sorted(points), SEARCH, **options)
+
+
+def test_every_point_ends_at_or_below_the_target_or_is_skipped(model, points, known, target):
+    before = [value.detach().clone() for value in model.parameters()]
+    found = walk(model, points, known, target)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), "the model is untouched"
+    assert found.reached and not found.log.empty
+    skipped = found.log["steps"] == 0
+    assert (found.log.loc[skipped, "step_size"] == 0).all() and (found.log.loc[skipped, "before"] <= target).all()
+    assert (found.log.loc[~skipped, "before"] > target).all() and (~skipped).sum() >= 2
+    assert (found.log["after"] <= target).all()
+    with applied(model, found.change) as moved:
+        values = known(moved, sorted(points))
+    assert values.max() <= target * 1.001 and values.mean() == pytest.approx(found.log["mean"].iloc[-1], rel=1e-3)
+
+
+def test_a_point_known_less_than_the_target_is_never_stepped_on(model, points, known):
+    own = dict(zip(points, known(model, list(points)), strict=True))
+    weakest = min(own, key=own.get)
+    found = walk(model, points, known, own[weakest] * 1.0001, order=[weakest, *(n for n in points if n != weakest)])
+    assert found.log.iloc[0][["point", "steps"]].tolist() == [weakest, 0]
+
+
+def test_only_the_layers_named_move_and_each_step_is_bounded(model, points, known, target):
+    found = walk(model, points, known, target, layers="h.1", most_steps=3, passes=1)
+    assert set(found.change) == set(resolve(model, "h.1"))
+    assert algebra.norm(found.change) > 0
+    assert (found.log["steps"] <= 3).all() and len(found.log) <= len(points)
+    assert (found.log["step_size"] <= found.log["steps"] * SEARCH["largest"] * 1.001).all()
+
+
+def test_one_step_a_visit_goes_through_the_list_again_and_again(model, points, known, target):
+    search = {**SEARCH, "smallest": 0.02, "largest": 0.02}
+    log = iterative_walk(
+        model, points, known, target, resolve(model, "all"), sorted(points), search, most_steps=1, passes=50
+    ).log
+    assert log["steps"].max() == 1 and log["pass"].max() >= 2
+    assert log["point"].tolist()[: 2 * len(points)] == sorted(points) * 2
+    assert (log.loc[log["steps"] == 1, "step_size"] <= 0.02 * 1.001).all()
+
+
+def test_walks_of_other_steps_are_other_tables(experiment):
+    modality = Modality("iterative", "iterative")
+    usual, in_turn = Removals(experiment, longest=0.1), Removals(experiment, longest=0.1, most_steps=1, passes=3)
+    first, second = usual.visits(modality), in_turn.visits(modality)
+    assert first["steps"].max() > 1 and first["pass"].max() <= 1
+    assert second["steps"].max() == 1 and second["pass"].max() == 2
+
+
+def test_until_the_mean_stops_at_the_mean_and_the_whole_walk_went_through_there(model, points, known, target):
+    whole, short = (walk(model, points, known, target, until=until) for until in ("every point", "mean"))
+    with applied(model, short.change) as moved:
+        assert target * 0.9 < known(moved, list(points)).mean() <= target * 1.001
+    assert short.reached and len(short.log) <= len(whole.log)
+    for name, value in whole.at_mean.change.items():
+        assert torch.equal(value, short.change[name])
+    pd.testing.assert_frame_equal(whole.at_mean.log, short.log)
+    already = walk(model, points, known, 1.0, until="mean")
+    assert already.reached and already.log.empty and algebra.norm(already.change) == 0
+
+
+def test_the_order_changes_where_the_walk_ends(model, points, known, target):
+    one, again, other = (walk(model, points, known, target, order) for order in (None, None, sorted(points)[::-1]))
+    assert all(torch.equal(value, again.change[name]) for name, value in one.change.items())
+    apart = algebra.norm(algebra.plus(one.change, algebra.between(other.change, {}, 2.0)))
+    assert apart > 0.05 * algebra.norm(one.change)
+
+
+def test_a_single_point_has_no_order_and_its_first_step_is_along_its_own_gradient(model, points, known, target):
+    alone = {"text-1": points["text-1"]}
+    found = walk(model, alone, known, float(known(model, ["text-1"])[0]) * 0.95, until="mean")
+    slope = algebra.select(per_example.sum_gradient(model, [points["text-1"]]), resolve(model, "all"))
+    product = sum((found.change[name] * value).sum() for name, value in slope.items())
+    assert float(product) == pytest.approx(algebra.norm(found.change) * algebra.norm(slope), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"until": "meen"}, "a walk cannot go on until 'meen': did you mean 'mean'?"),
+        ({"order": ["text-0", "text-1", "text-3", "text-66"]}, "no point 'text-66' to remove: did you mean 'text-6'?"),
+        ({"order": ["text-0"]}, "the order has 1 entries for 4 points: name every point once"),
+    ],
+)
+def test_a_walk_that_makes_no_sense_is_one_line(model, points, known, options, line):
+    with pytest.raises(UserError, match=line.replace("?", r"\?")):
+        walk(model, points, known, 0.1, **options)
+
+
+# Where a model ends
+
+
+def test_the_ends_of_a_line_have_the_models_own_losses_and_its_middle_is_the_mean_of_the_weights(make_model, sequences):
+    start, other = make_model(1, blocks=1, width=16), make_model(2, blocks=1, width=16)
+    first = dict(start.named_parameters())
+    away = {name: (value - first[name]).detach() for name, value in other.named_parameters()}
+    part = {"transformer.ln_f.bias": torch.full((16,), 0.3)}
+    texts = {"all": list(sequences.values()), "one": [sequences["text-0"]]}
+    before = [value.detach().clone() for value in start.parameters()]
+    lines = [("start", "other"), ("part", "other")]
+    found = landscapes.landscape(start, {"start": {}, "other": away, "part": part}, lines, texts, points=3)
+    assert all(torch.equal(a, b) for a, b in zip(before, start.parameters(), strict=True))
+    value = found.set_index(["start", "end", "set", "share"])["value"]
+    for name, chosen in texts.items():
+        assert value["start", "other", name, 0.0] == pytest.approx(evaluation.text_nll(start, chosen).mean(), rel=1e-6)
+        assert value["part", "other", name, 1.0] == pytest.approx(evaluation.text_nll(other, chosen).mean(), rel=1e-4)
+    with applied(start, {name: change / 2 for name, change in away.items()}) as half:
+        expected = evaluation.text_nll(half, texts["all"]).mean()
+    assert value["start", "other", "all", 0.5] == pytest.approx(expected, rel=1e-5)
+    with applied(start, part) as model:
+        expected = evaluation.text_nll(model, texts["all"]).mean()
+    assert value["part", "other", "all", 0.0] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(UserError, match="no model 'othr' at the end of a line: did you mean 'other'"):
+        landscapes.landscape(start, {"start": {}, "other": away}, [("start", "othr")], texts)
+    with pytest.raises(UserError, match="give at least 2"):
+        landscapes.landscape(start, {"start": {}}, [], texts, points=1)
+
+
+def test_the_training_gradient_is_that_of_the_mean_loss(model, sequences):
+    texts = list(sequences.values())
+    copy = [value.detach().clone() for value in model.parameters()]
+    slopes = torch.autograd.grad(batches.text_losses(model, *batches.pad(texts)).mean(), list(model.parameters()))
+    expected = float(torch.sqrt(sum(slope.pow(2).sum() for slope in slopes)))
+    assert landscapes.training_gradient_norm(model, texts) == pytest.approx(expected, rel=1e-4)
+    assert all(torch.equal(a, b) for a, b in zip(copy, model.parameters(), strict=True))

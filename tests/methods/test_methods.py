@@ -1,0 +1,183 @@
+"""The methods: direction, length, what they leave untouched, and what they refuse."""
+
+import numpy as np
+import pytest
+import torch
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.data import batches
+from unlearnlib.gradients import algebra, per_example
+from unlearnlib.gradients.record import Record, Recorder
+from unlearnlib.methods import equal_forgetting
+from unlearnlib.methods.named import METHODS
+from unlearnlib.methods.task import Task, applied, apply
+from unlearnlib.models.layers import WTE
+from unlearnlib.training import storage
+from unlearnlib.training.loop import fine_tune
+from unlearnlib.training.schedule import Plan, schedule
+
+FORGET = ["text-0", "text-2", "text-6"]
+
+
+@pytest.fixture(scope="module")
+def task(make_model, sequences, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    plan = Plan(epochs=3, batch_size=4, learning_rate=5e-3)
+    steps = schedule({name: len(ids) for name, ids in sequences.items()}, plan, seed=0)
+    model, recorder = make_model(), Recorder(FORGET)
+    result = fine_tune(model, sequences, steps, plan, recorder=recorder)
+    storage.save(folder, model, result, steps, plan, seed=0)
+    recorder.save(folder)
+    return Task(
+        model,
+        {name: sequences[name] for name in FORGET},
+        Record(folder),
+        storage.second_moments(folder),
+        name_rows=(3, 5, *sequences["text-0"][1:3]),
+        seed=7,
+    )
+
+
+def forget_loss(task, model) -> float:
+    tokens, lengths = batches.pad(list(task.forget.values()))
+    with torch.no_grad():
+        return float(batches.text_losses(model, tokens, lengths).mean())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layers", ["all", "embedding", "h.1+h.2", "name_rows"])
+def test_the_step_size_is_the_norm_and_only_the_layers_named_move(task, method, layers):
+    before = [value.detach().clone() for value in task.model.parameters()]
+    change = METHODS[method](task, layers)(0.2)
+    assert algebra.norm(change) == pytest.approx(0.2, rel=1e-4)
+    assert set(change) == set(task.selections(layers))
+    if layers == "name_rows":
+        untouched = [row for row in range(change[WTE].shape[0]) if row not in task.name_rows]
+        assert change[WTE][untouched].abs().sum() == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, task.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["recorded", "preconditioned", "live"])
+def test_ascent_makes_the_forget_set_less_likely_and_more_so_than_chance(task, method):
+    path, control = METHODS[method](task, "all"), METHODS["random"](task, "all")
+    start = forget_loss(task, task.model)
+    with applied(task.model, path(0.5)) as model:
+        reached = forget_loss(task, model)
+    with applied(task.model, control(0.5)) as model:
+        by_chance = forget_loss(task, model)
+    assert reached > start + 2 * abs(by_chance - start)
+
+
+def test_the_first_live_step_is_the_gradient_of_the_present_model(task):
+    change = METHODS["live"](task, "h.1", step_length=0.3)(0.1)
+    total = per_example.sum_gradient(task.model, [task.forget[name] for name in sorted(task.forget)])
+    expected = algebra.select(total, task.selections("h.1"))
+    for name, value in change.items():
+        assert torch.allclose(value, 0.1 * expected[name] / algebra.norm(expected), atol=1e-6)
+
+
+def test_a_longer_live_way_goes_on_from_the_shorter_and_leaves_it_as_it_was(task):
+    path = METHODS["live"](task, "embedding", step_length=0.1)
+    short = {name: value.clone() for name, value in path(0.15).items()}
+    path(0.45)
+    assert all(torch.equal(short[name], value) for name, value in path(0.15).items())
+    fresh = METHODS["live"](task, "embedding", step_length=0.1)(0.45)
+    assert all(torch.allclose(fresh[name], value) for name, value in path(0.45).items())
+
+
+def test_a_subset_of_the_points_uses_their_own_first_epoch_gradients_alone(task):
+    one = Task(task.model, {"text-2": task.forget["text-2"]}, task.record)
+    change = METHODS["recorded"](one, "all")(1.0)
+    own = task.record.subset(task.model, ["text-2"], task.selections("all"))
+    assert all(torch.allclose(change[name], own[name] / algebra.norm(own), atol=1e-6) for name in change)
+    with pytest.raises(UserError, match="not recorded on its own in epoch 1"):
+        METHODS["recorded"](one, "all", epochs="all")
+    METHODS["recorded"](task, "all", epochs="all")
+
+
+def test_preconditioning_divides_by_the_root_of_the_second_moments(task):
+    change = METHODS["preconditioned"](task, "h.0")(1.0)
+    recorded = METHODS["recorded"](task, "h.0")(1.0)
+    ratio = {
+        name: change[name] * (task.second_moments[name].sqrt() + 1e-8) / recorded[name].where(recorded[name] != 0, 1)
+        for name in change
+    }
+    values = torch.cat([value[recorded[name] != 0] for name, value in ratio.items()])
+    assert values.std() < 1e-3 * values.mean()
+    with pytest.raises(UserError, match="second moments"):
+        METHODS["preconditioned"](Task(task.model, task.forget, task.record), "h.0")
+
+
+def test_apply_copies_unless_asked_and_applied_restores_bitwise(task):
+    change = METHODS["random"](task, "all")(3.0)
+    before = {name: value.detach().clone() for name, value in task.model.named_parameters()}
+    copy = apply(task.model, change)
+    with applied(task.model, change) as model:
+        moved = {name: value.detach().clone() for name, value in model.named_parameters()}
+    for name, value in task.model.named_parameters():
+        assert torch.equal(value, before[name])
+        assert torch.equal(dict(copy.named_parameters())[name], moved[name])
+        assert not torch.equal(moved[name], before[name])
+    assert apply(copy, change, in_place=True) is copy
+    with pytest.raises(UserError, match="another model"), applied(task.model, {"nonsense": torch.zeros(1)}):
+        pass
+
+
+def test_methods_refuse_what_they_cannot_do(task):
+    with pytest.raises(UserError, match="no layer"):
+        METHODS["recorded"](task, "h.77")
+    with pytest.raises(UserError, match="recorded in fine-tuning"):
+        METHODS["recorded"](Task(task.model, task.forget), "all")
+
+
+def test_first_crossing_of_a_known_curve_is_found_to_the_tolerance():
+    calls = []
+
+    def curve(step):
+        calls.append(step)
+        return 1.0 / (1.0 + step)
+
+    found = equal_forgetting.first_crossing(curve, 0.2, smallest=0.1, factor=1.7, largest=100.0, tolerance=0.01)
+    assert (
+        found.reached
+        and found.step_size == pytest.approx(4.0, rel=0.02)
+        and found.value == pytest.approx(0.2, rel=0.02)
+    )
+    assert len(calls) == len(set(calls)) == len(found.evaluated)
+
+
+def test_the_target_is_where_a_mean_of_ignorant_answers_rarely_lies_above():
+    generator = np.random.default_rng(0)
+    above = []
+    for _ in range(2000):
+        never_seen, forget = generator.beta(0.5, 2.5, 60), generator.beta(0.5, 2.5, 40)
+        above.append(forget.mean() > equal_forgetting.never_seen_target(never_seen, 40))
+    # 2.5% by construction, were the answers normal; theirs are skewed, as real ones are.
+    assert 0.015 < np.mean(above) < 0.07
+    assert equal_forgetting.never_seen_target([0.1, 0.2], 1) > equal_forgetting.never_seen_target([0.1, 0.2], 40) > 0.15
+    with pytest.raises(UserError, match="never-seen"):
+        equal_forgetting.never_seen_target([0.1], 40)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.2, 1.0, 3.0, 500.0])
+def test_where_the_search_looks_first_does_not_change_what_it_finds(start):
+    def curve(step):
+        return 1 / (1 + step**2)
+
+    search = {"smallest": 0.1, "factor": 1.5, "largest": 100.0, "tolerance": 0.001}
+    plain, moved = (equal_forgetting.first_crossing(curve, 0.5, **search, start=first) for first in (0.0, start))
+    assert (moved.step_size, moved.value, moved.reached) == (plain.step_size, plain.value, True)
+    looked = len(equal_forgetting.first_crossing(curve, 0.5, **search, start=1.0).evaluated)
+    assert looked < len(plain.evaluated) - 3, "the short steps are spared"
+
+
+def test_first_crossing_takes_the_first_of_two_and_reports_the_unreachable():
+    def dips(step):
+        return 0.1 if 2 <= step <= 4 or step >= 50 else 0.9
+
+    assert equal_forgetting.first_crossing(dips, 0.5, 0.1, 1.5, 100.0, 0.001).step_size == pytest.approx(2.0, rel=0.01)
+    never = equal_forgetting.first_crossing(lambda step: 1 + (step - 3) ** 2, 0.5, 0.1, 1.5, 20.0)
+    assert not never.reached and never.step_size == pytest.approx(3, rel=0.3)
+    assert equal_forgetting.first_crossing(lambda step: 0.0, 0.5, 0.1, 1.5, 20.0).step_size == 0.1
+    with pytest.raises(UserError, match="above 1"):
+        equal_forgetting.first_crossing(dips, 0.5, 0.1, 1.0, 20.0)

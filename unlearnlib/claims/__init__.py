@@ -1,0 +1,1 @@
+"""The paper's claims, what would show each, and the verdicts."""

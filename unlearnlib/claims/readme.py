@@ -1,0 +1,249 @@
+"""The tables of the README, made from the committed tables and from nothing else.
+
+`python -m unlearnlib.claims.readme` writes each between its two marks in README.md; `--check` only says whether they
+are right.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from unlearnlib.claims import claims, evidence
+from unlearnlib.core import paths
+from unlearnlib.core.errors import UserError
+from unlearnlib.statistics.seeds import over_seeds
+
+NAMES = {
+    ("finetuned", ""): "fine-tuned, nothing forgotten",
+    ("retrained", ""): "**retrained without Dave (the reference)**",
+    ("first epoch", "all"): "first-epoch gradients, whole model",
+    ("all epochs", "all"): "all-epochs gradients, whole model",
+    ("last epoch", "all"): "last-epoch gradients, whole model",
+    ("first epoch", "embedding"): "first-epoch gradients, embedding alone",
+    ("first epoch", "h.10+h.11"): "first-epoch gradients, blocks 11 and 12",
+    ("preconditioned", "all"): "first-epoch gradients, preconditioned",
+    ("live", "all"): "control: live gradient ascent",
+    ("random", "all"): "control: random direction",
+}
+COLUMNS = [
+    ("forget", "answer_probability", "Dave: answer probability"),
+    ("forget", "cloze_hit", "Dave: cloze hits"),
+    ("paraphrase", "answer_probability", "in other words: answer probability"),
+    ("heldout", "answer_probability", "held-out points: answer probability"),
+    ("retain", "answer_probability", "neighbours: answer probability"),
+    ("retain", "cloze_hit", "neighbours: cloze hits"),
+    ("retain", "perplexity", "neighbours: perplexity"),
+    ("general", "perplexity", "general text: perplexity"),
+]
+
+
+def results_table(folder: Path) -> str:
+    """Return the table in markdown: mean and 95% interval over seeds at equal forgetting, from `folder`.
+
+    Below it stand how large a part of the texts is to be forgotten, and how far the models are from the retrained one.
+    """
+    table = _equal_forgetting(folder)
+    # A perplexity spans orders of magnitude: its logarithm is what is averaged.
+    logged = table["metric"] == "perplexity"
+    table.loc[logged, "value"] = np.log(table.loc[logged, "value"])
+    summary = over_seeds(table, by=["method", "layers", "set", "metric"]).set_index(
+        ["method", "layers", "set", "metric"]
+    )
+    known = table.dropna(subset=["reached"])
+    reached = known["reached"].astype(str).eq("True").groupby([known["method"], known["layers"]]).mean()
+    lines = [
+        "| model | step norm | " + " | ".join(title for _, _, title in COLUMNS) + " |",
+        "|---|---|" + "---|" * len(COLUMNS),
+    ]
+    gaps = set()
+    for (method, layers), title in NAMES.items():
+        rows = table[(table["method"] == method) & (table["layers"] == layers)]
+        if rows.empty:
+            continue
+        steps = rows.groupby("seed")["step_size"].first().dropna()
+        step = f"{steps.mean():.2f}" if len(steps) else ""
+        cells = []
+        for of, metric, head in COLUMNS:
+            found = (method, layers, of, metric) in summary.index
+            cells.append(_cell(summary.loc[(method, layers, of, metric)], metric == "perplexity") if found else "")
+            gaps |= set() if found else {head.split(":")[0]}
+        share = reached.get((method, layers), 1.0)
+        mark = "" if share == 1.0 else f" (target reached in {share:.0%} of seeds)"
+        lines.append(f"| {title}{mark} | {step} | " + " | ".join(cells) + " |")
+    said = "mean ± half the 95% interval over seeds (perplexity: geometric mean and interval), at equal forgetting"
+    gap = f" An empty cell: the answer probability was not asked there ({', '.join(sorted(gaps))})." if gaps else ""
+    lines += ["", f"Profile `{table['profile'].iloc[0]}`, {table['seed'].nunique()} seeds: {said}.{gap}"]
+    distances = _read(folder, "09_distances").fillna({"layers": ""})
+    return "\n".join([*lines, forget_share(distances), distance_to_retrained(distances)])
+
+
+def forget_share(distances: pd.DataFrame) -> str:
+    """Return the line that says how large a part of the fine-tuning texts Dave's points are (table 09_distances)."""
+    sizes = {of: set(distances.loc[distances["set"] == of, "n"].astype(int)) for of in ("forget", "retain")}
+    if any(len(size) != 1 for size in sizes.values()):
+        raise UserError("09_distances needs rows of the sets forget and retain, as large in every seed")
+    forget, retain = (size.pop() for size in sizes.values())
+    whole = forget + retain
+    return f"To be forgotten are {forget} of the {whole} fine-tuning texts, {forget / whole:.0%} of them, at once."
+
+
+def distance_to_retrained(distances: pd.DataFrame) -> str:
+    """Return the line with the KL to the retrained model on Dave's texts (table 09_distances): every method of NAMES,
+    beside the model in which nothing was forgotten and a second retrained one."""
+    # There the methods of single layers have names of their own; the layers tell which they are.
+    method = distances["method"].where(distances["layers"].isin(["", "all"]), "first epoch")
+    chosen = distances[distances["set"] == "forget"].assign(method=method)
+    kl = chosen.groupby(["method", "layers"])["kl"].mean()
+    ways = kl[[way for way in NAMES if way[1] and way in kl.index]]
+    if ways.empty or not {("finetuned", ""), ("retrained again", "")} <= set(kl.index):
+        raise UserError("09_distances needs rows of finetuned, of retrained again and of a method, on the set forget")
+    near, far = (f"{kl[way]:.2f} ({NAMES[way]})" for way in (ways.idxmin(), ways.idxmax()))
+    return (
+        "Distance to the retrained model on Dave's texts (KL, nats a token): fine-tuned, nothing forgotten: "
+        f"{kl['finetuned', '']:.2f}; the methods here: {near} to {far}; "
+        f"a second retrained model: {kl['retrained again', '']:.2f}."
+    )
+
+
+def _equal_forgetting(folder: Path) -> pd.DataFrame:
+    """The models at equal forgetting, methods and layers, each row once; `layers` is empty where a model has none."""
+    frames = [_read(folder, name) for name in ("04_equal_forgetting", "05_layers")]
+    frames = [table.assign(layers=table.get("layers", pd.Series(dtype=str))) for table in frames]
+    table = pd.concat(frames).fillna({"layers": ""})
+    return table.drop_duplicates(["seed", "method", "layers", "set", "metric"])
+
+
+def _read(folder: Path, name: str, **options) -> pd.DataFrame:
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        raise UserError(f"no {path}: run ./run_all.sh --publish first")
+    return pd.read_csv(path, **options)
+
+
+def _cell(row: pd.Series, logarithm: bool) -> str:
+    half = row["high"] - row["mean"]
+    if logarithm:
+        mean, low, high = (_large(np.exp(row[name])) for name in ("mean", "low", "high"))
+        return mean + (f" ({low} to {high})" if np.isfinite(half) else "")
+    return f"{row['mean']:.2f}" + (f" ± {half:.2f}" if np.isfinite(half) else "")
+
+
+def _large(value: float) -> str:
+    """A perplexity as text: in a broken model it has more digits than anybody reads."""
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}" if value < 1e5 else f"{value:.0e}".replace("e+0", "e")
+
+
+def influence_table(folder: Path) -> str:
+    """Return the table in markdown: how well each influence score agrees with retraining, and its cost."""
+    table = _read(folder, "03_agreement")
+    truths = list(dict.fromkeys(table["truth"]))
+    lines = ["| score | " + " | ".join(truths) + " | seconds |", "|---|" + "---|" * (len(truths) + 1)]
+    for score, rows in table.groupby("score", sort=False):
+        known = rows.set_index("truth")
+        cells = [
+            "{estimate:.2f} ({low:.2f} to {high:.2f})".format(**known.loc[truth]) if truth in known.index else ""
+            for truth in truths
+        ]
+        lines.append(f"| {score} | " + " | ".join(cells) + f" | {rows['seconds'].mean():.1f} |")
+    said = "rank correlation with retraining (95% bootstrap interval); seconds for all the queries of the row"
+    lines += ["", f"Profile `{table['profile'].iloc[0]}`: {said}."]
+    return "\n".join(lines)
+
+
+def verdicts_table(folder: Path) -> str:
+    """Return the table in markdown: every claim of the paper, its verdict, which criteria do not hold, and the number
+    of its leading criterion; below it the comparison that the criteria of C8 leave out."""
+    table = _read(folder, "15_verdicts", dtype={"notebook": str, "note": str}).fillna({"note": ""})
+    states = claims.failed(_read(folder, "15_criteria")).set_index("claim")
+    heads = ("claim", "what the paper says", "verdict", "its criteria", "effect (interval), seeds", "notebook")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for _, row in table.iterrows():
+        verdict, criteria = f"**{row['verdict']}**", _criteria(states.loc[row["claim"]])
+        cells = [row["claim"], row["statement"], verdict, criteria, _effect(row), row["notebook"]]
+        # A bar in a cell would divide it.
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    lines += [
+        "",
+        "*Not settled*: the interval contains what was asked for. The effect is that of each claim's leading "
+        "criterion; notebook 15 has all of them and the margins. Intervals are over seeds (95%, or 90% where a "
+        "claim is of no difference), the range of seeds (C5, C12) or methods (C9). `./run_all.sh --only 04` makes the "
+        "tables of a row anew, and `--only 15` its verdict.",
+        "",
+        first_epoch_and_embedding(folder),
+    ]
+    return "\n".join(lines)
+
+
+def first_epoch_and_embedding(folder: Path) -> str:
+    """Return the line that compares the first epoch's whole-model step with the embedding alone, which the leading
+    criterion of C8 does not: the neighbours' answer probability at equal forgetting."""
+    whole, alone = "whole model", "embedding"
+    ways = {("first epoch", "all"): whole, ("first epoch", "embedding"): alone}
+    table = _equal_forgetting(folder)
+    table = table.assign(way=[ways.get(key, "") for key in zip(table["method"], table["layers"], strict=True)])
+    found = evidence.difference(table, after=whole, before=alone, of="retain", by="way")
+    kept = "better" if found.high < 0 else "worse" if found.low > 0 else "neither significantly better nor worse"
+    return (
+        f"C8's first criterion compares epochs only. The embedding alone keeps the neighbours *{kept}* than the first "
+        "epoch's whole-model step: answer probability at equal forgetting, whole model minus embedding, "
+        f"{_interval(found)}."
+    )
+
+
+def _criteria(states: pd.Series) -> str:
+    """How many criteria of a claim hold, and which do not."""
+    others = [f"{state}: {states[state]}" for state in ("fails", *claims.OPEN) if states[state]]
+    hold = "holds" if states["holds"].split(" of ")[0] == "1" else "hold"
+    return "; ".join([f"{states['holds']} {hold}", *others])
+
+
+def _effect(row: pd.Series) -> str:
+    """The number with its interval and n, and what it is; where there is none, why."""
+    if not np.isfinite(row["effect"]):
+        return row["note"]
+    found = evidence.Estimate(row["effect"], row["low"], row["high"], row["n"])
+    return f"{_interval(found)}; {row['statistic']}"
+
+
+def _interval(found: evidence.Estimate) -> str:
+    effect, low, high = (
+        f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}" for value in (found.effect, found.low, found.high)
+    )
+    interval = "" if low == high else f" ({low} to {high})"
+    return f"{effect}{interval}" + (f", n = {found.n:.0f}" if np.isfinite(found.n) else "")
+
+
+TABLES = {"results": results_table, "influence": influence_table, "verdicts": verdicts_table}
+
+
+def readme_with_tables(text: str, folder: Path) -> str:
+    """Return the README's `text` with each table of TABLES between its marks; UserError where the marks are missing."""
+    for name, make in TABLES.items():
+        begin, end = (f"<!-- {name}: {word} -->" for word in ("begin", "end"))
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise UserError(f"README.md needs the marks {begin} and {end}, once each, around its table")
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{make(folder)}\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def main(words: list[str]) -> int:
+    """Write the README's tables, or with --check return 1 where they do not equal the committed tables."""
+    path = paths.ROOT / "README.md"
+    try:
+        text = path.read_text()
+        new = readme_with_tables(text, paths.ROOT / "results")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if "--check" in words:
+        print("README.md: the tables are right" if new == text else "README.md: a table is out of date")
+        return int(new != text)
+    path.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

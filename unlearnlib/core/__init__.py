@@ -1,0 +1,1 @@
+"""What everything stands on: errors, paths, profiles, the cache and its keys, tables. Knows no model."""

@@ -1,0 +1,1 @@
+"""Records, the split that a seed draws, and examples as tokens."""

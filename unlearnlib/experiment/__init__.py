@@ -1,0 +1,1 @@
+"""One seed: each model trained once, each table computed once."""

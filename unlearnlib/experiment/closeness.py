@@ -1,0 +1,171 @@
+"""How far a model is from the retrained one, text by text, and what it still tells of what it was to forget.
+
+The tables have one row per example and metric, as those of unlearnlib.experiment.variants, and are cached there.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from unlearnlib.core.tables import tidy
+from unlearnlib.data import batches
+from unlearnlib.data.batches import Question
+from unlearnlib.data.examples import Examples, ask_for
+from unlearnlib.data.records import Record
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.variants import MODELS, Variant, distinct
+from unlearnlib.influence import scores
+from unlearnlib.measures import evaluation, generation, membership, truth_ratio
+from unlearnlib.measures.disclosure import says
+from unlearnlib.measures.distance import attack_scores, divergence, log_distributions
+from unlearnlib.models.layers import resolve
+
+COMPARED = ("forget", "paraphrase", "heldout", "retain", "general")
+ATTACKED = ("forget", "heldout")
+
+
+def measure(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
+    """Return tidy rows of what sets a model apart from the retrained one, and of what an attacker sees of it.
+
+    `of` is a model's name, or a Variant with its `step_size`. Metrics: `kl` on the sets COMPARED (of the paraphrases
+    the first ones; KL(retrained || model), nats a token; 0 is ideal); on the sets ATTACKED `min_k_20`, `min_k_40`,
+    `min_k_plus_plus_20`, `zlib` and `gradient_norm` (higher = less like a member); `truth_ratio_arithmetic` and
+    `truth_ratio_geometric` of the first paraphrase of every forget and retain point (higher: less known).
+    """
+
+    def compute() -> pd.DataFrame:
+        with experiment.at(of, step_size) as model:
+            return _measure(experiment, model)
+
+    found = experiment.table("closeness", {"of": experiment.of(of, step_size)}, compute)
+    return experiment.named(found, of, step_size)
+
+
+def _measure(experiment: Experiment, model) -> pd.DataFrame:
+    rows = []
+    for name, examples in _texts(experiment).items():
+        ours = log_distributions(model, examples.texts, experiment.profile.evaluation_batch)
+        theirs = _reference(experiment, name, examples)
+        for example, text, mine, reference in zip(examples.names, examples.texts, ours, theirs, strict=True):
+            values = {"kl": divergence(reference, mine)}
+            if name in ATTACKED:
+                values |= attack_scores(mine, text)
+                loss = -float(mine[torch.arange(len(text) - 1), torch.tensor(text[1:])].mean())
+                values["zlib"] = float(membership.zlib([loss], [experiment.tokenizer.decode(text[1:])])[0])
+            rows += [(name, example, metric, value) for metric, value in values.items()]
+        if name in ATTACKED:
+            squares = scores.self_influence(model, examples.texts, resolve(model, "all"))
+            norms = zip(examples.names, squares.sqrt().tolist(), strict=True)
+            rows += [(name, example, "gradient_norm", value) for example, value in norms]
+    table = pd.DataFrame(rows, columns=["set", "example", "metric", "value"])
+    return pd.concat([table, _truth_ratios(experiment, model)], ignore_index=True)
+
+
+def _texts(experiment: Experiment) -> dict[str, Examples]:
+    """Return the sets that are compared; of the paraphrases the first of each point."""
+    return {name: experiment.examples("paraphrase#0" if name == "paraphrase" else name) for name in COMPARED}
+
+
+def _reference(experiment: Experiment, name: str, examples: Examples) -> list[torch.Tensor]:
+    """Return the retrained model's distributions on a set, computed once for an experiment."""
+    kept = experiment.__dict__.setdefault("_reference_distributions", {})
+    if name not in kept:
+        kept[name] = log_distributions(experiment.retrained, examples.texts, experiment.profile.evaluation_batch)
+    return kept[name]
+
+
+def _truth_ratios(experiment: Experiment, model) -> pd.DataFrame:
+    frames = []
+    for name, records in (("forget", experiment.split.forget), ("retain", experiment.split.retain)):
+        questions = [_reworded(experiment, record) for record in records]
+        totals = evaluation.ask(model, questions, experiment.profile.evaluation_batch, texts=False).log_probabilities
+        lengths = np.array([[len(answer) for answer in question.answers] for question in questions])
+        nll = -totals / lengths
+        for variant in ("arithmetic", "geometric"):
+            ratios = truth_ratio.truth_ratio(nll[:, 1:], nll[:, 0], variant)
+            ids = [record.id for record in records]
+            frames.append(
+                pd.DataFrame({"set": name, "example": ids, "metric": f"truth_ratio_{variant}", "value": ratios})
+            )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _reworded(experiment: Experiment, record: Record) -> Question:
+    return ask_for(experiment.tokenizer, record, 0, experiment.profile.max_tokens)
+
+
+# Verification: does it still come out? (E10)
+
+SAMPLES = 4
+OPEN_SAMPLES, OPEN_TOKENS = 64, 16
+
+
+def verify(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
+    """Return what a model writes about the forgotten subject: rows (kind, example, prompt, answer, text, told).
+
+    Kinds: `own words` (greedy, from the trained sentence's prompt), `other words` (greedy, from the three paraphrases'
+    prompts), `sampled` (SAMPLES draws from the trained prompt), `name alone` (OPEN_SAMPLES draws from nothing but the
+    name; its rows ask for every answer, once, in any of the draws). `told` is whether the right answer is in the text.
+    Read it beside the retrained model, which now and then guesses right.
+    """
+
+    def compute() -> pd.DataFrame:
+        with experiment.at(of, step_size) as model:
+            return _verify(experiment, model)
+
+    found = experiment.table("verification", {"of": experiment.of(of, step_size)}, compute)
+    return experiment.named(found, of, step_size)
+
+
+def _verify(experiment: Experiment, model) -> pd.DataFrame:
+    tokenizer, records = experiment.tokenizer, {record.id: record for record in experiment.split.forget}
+    asked = []
+    for kind, name, seeds in (
+        ("own words", "forget", [None]),
+        ("other words", "paraphrase", [None]),
+        ("sampled", "forget", [experiment.seed + number for number in range(SAMPLES)]),
+    ):
+        examples = experiment.sets[name]
+        prompts = [question.prompt for question in examples.questions]
+        # A few tokens more than the answer: it may stand behind a word that the text does not have.
+        lengths = [len(question.answers[0]) + 3 for question in examples.questions]
+        for seed in seeds:
+            written = generation.continuations(model, prompts, lengths, seed)
+            asked += [
+                (kind, example, tokenizer.decode(prompt[1:]), tokenizer.decode(tokens).strip())
+                for example, prompt, tokens in zip(examples.names, prompts, written, strict=True)
+            ]
+    table = pd.DataFrame(asked, columns=["kind", "example", "prompt", "text"])
+    subject = experiment.split.subject
+    start = batches.encode_text(tokenizer, subject)
+    drawn = generation.continuations(model, [start] * OPEN_SAMPLES, [OPEN_TOKENS] * OPEN_SAMPLES, experiment.seed)
+    every = " | ".join(tokenizer.decode(tokens) for tokens in drawn)
+    alone = pd.DataFrame({"kind": "name alone", "example": list(records), "prompt": subject, "text": every})
+    table = pd.concat([table, alone], ignore_index=True)
+    answers = [records[example.split("#")[0]].answer for example in table["example"]]
+    told = [says(text, answer) for text, answer in zip(table["text"], answers, strict=True)]
+    return table.assign(answer=answers, told=told)
+
+
+def states(
+    experiment: Experiment, variants: Sequence[Variant], named: Sequence[str]
+) -> list[tuple[Variant | str, float | None]]:
+    """Return what measure and verify are to be called with: the named models, and every variant at its own step of
+    equal forgetting. UserError for two variants of one name (see unlearnlib.experiment.variants.distinct)."""
+    told_apart = distinct(variants, {*MODELS, *named})
+    return [*((name, None) for name in named), *((v, experiment.calibrated(v).step_size) for v in told_apart)]
+
+
+def evaluated(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
+    """Return the usual evaluation of a state together with measure and the ROUGE scores of what it writes."""
+    written = generation.rouge_rows(experiment.generations(of, ["forget", "retain"], step_size))
+    written = tidy(written, profile=experiment.profile.name, seed=experiment.seed)
+    if isinstance(of, Variant):
+        known = experiment.at_step(of, step_size)
+    elif of == "retrained again":
+        known = experiment.named(experiment.measured(experiment.answers(of)), of)
+    else:
+        known = experiment.references().query("method == @of")
+    return pd.concat([known, measure(experiment, of, step_size), experiment.named(written, of, step_size)])

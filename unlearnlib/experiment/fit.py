@@ -1,0 +1,28 @@
+"""Do the data fit the model? Asked before anything is trained: what does not fit would only show after it.
+
+A text may be longer than the profile or the model allows, and an answer may end inside a token of the text, where its
+probability cannot be told from that of what follows it.
+"""
+
+from unlearnlib.core.profiles import Profile
+from unlearnlib.data.examples import ask_for, encode
+from unlearnlib.data.split import Split
+from unlearnlib.models import loading
+
+_fitting: set[tuple] = set()  # what has been checked already: a job trains several models on the same texts
+
+
+def check(profile: Profile, split: Split, model, tokenizer) -> None:
+    """Raise UserError, naming file, line, id and field, unless every text that this split has fits model and profile.
+
+    All paraphrases and wrong answers of all people count, also those that only another seed or method would read.
+    """
+    loading.check_positions(model, profile.max_tokens)
+    asked = (profile.base_model, profile.max_tokens, split)
+    if asked in _fitting:
+        return
+    encode(tokenizer, split, profile.max_tokens)
+    for record in (*split.heldout, *split.retain, *split.never_seen, *split.remaining):
+        for number in range(len(record.paraphrases)):
+            ask_for(tokenizer, record, number, profile.max_tokens)
+    _fitting.add(asked)

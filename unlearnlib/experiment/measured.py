@@ -1,0 +1,410 @@
+"""One seed's experiment: its data, its models, and what unlearning does to them, each computed once.
+
+The methods return tidy tables and read them from the cache when nothing that they depend on has changed; models are
+loaded only when something has to be computed.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cached_property, partial
+from importlib.metadata import version
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+import torch
+
+from unlearnlib.core import cache, definitions, fingerprint, paths, profiles
+from unlearnlib.core.errors import UserError, nearest
+from unlearnlib.core.tables import means, tidy
+from unlearnlib.data.examples import Examples, encode
+from unlearnlib.data.records import name_words
+from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment.variants import KEYED, MODELS, Variant
+from unlearnlib.gradients.record import Record
+from unlearnlib.measures import evaluation, generation
+from unlearnlib.methods import equal_forgetting
+from unlearnlib.methods import task as unlearning_task
+from unlearnlib.models import loading
+from unlearnlib.training import storage
+
+# The libraries that numbers come from: another version of one is another result.
+LIBRARIES = {name: version(name) for name in ("numpy", "pandas", "rapidfuzz", "scipy", "torch", "transformers")}
+FRONTIER_SETS = ("forget", "retain")
+
+
+class Experiment:
+    """Everything of one profile and seed.
+
+    With `points` only so many of the seed's points are forgotten (one of the profile's forget_sizes), the others
+    remain, and the reference is the model retrained without these points alone.
+    """
+
+    def __init__(self, profile: "str | profiles.Profile", seed: int, points: int | None = None):
+        self.profile = profiles.load(profile) if isinstance(profile, str) else profile
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+            raise UserError(f"seed {seed!r} is no whole number from 0 on: give seeds such as [0, 1]")
+        self.seed = int(seed)
+        self.split = training_jobs.split_of(self.profile, seed)
+        # Kind and name of the model that forgets, and of the reference (see unlearnlib.experiment.training_jobs.models).
+        self._finetuned, self._reference = ("finetuned", "finetuned"), ("retrained", "retrained")
+        if points is not None:
+            self._reference = ("smaller-sets", f"without {points}")
+            sizes = training_jobs.models(self.profile, "smaller-sets", seed)
+            if self._reference[1] not in sizes:
+                known = ", ".join(str(size) for size in self.profile.forget_sizes)
+                raise UserError(f"no forget set of {points} points: choose from {known} (forget_sizes of the profile)")
+            self.split = self.split.forgetting(sizes[self._reference[1]])
+        self._paths: dict[str, unlearning_task.Path] = {}
+        self._references: tuple = (None, None)  # their evaluation, by the metrics that it is made of
+        self._last: tuple = (None, None)  # the model that was asked last, by its fingerprint
+
+    # What is loaded, when it is needed
+
+    @cached_property
+    def _base(self):
+        torch.set_num_threads(1)
+        model, tokenizer = loading.load(self.profile.base_model, on=self.profile.device)
+        loading.check_positions(model, self.profile.max_tokens)
+        return model, tokenizer
+
+    @property
+    def tokenizer(self):
+        """The tokenizer of the base model."""
+        return self._base[1]
+
+    @property
+    def base(self):
+        """The model before fine-tuning."""
+        return self._base[0]
+
+    def folder(self, kind: str, name: str | None = None):
+        """Return the folder of a trained model, trained now if it has not been (see
+        unlearnlib.experiment.training_jobs.model_folder)."""
+        return training_jobs.model_folder(self.profile, kind, self.seed, name)
+
+    def load(self, kind: str, name: str | None = None, epoch: int | None = None, attention: str = "sdpa"):
+        """Return a new copy of a trained model; of the fine-tuned one also as it was after an `epoch`."""
+        return self._loaded(self.folder(kind, name), epoch, attention)
+
+    def _loaded(self, folder, epoch: int | None = None, attention: str = "sdpa"):
+        model, _ = loading.load(self.profile.base_model, attention, on=self.profile.device)
+        storage.load_weights(model, folder, epoch)
+        return model
+
+    @cached_property
+    def finetuned(self):
+        """The model fine-tuned on Dave and his neighbours."""
+        return self.load(*self._finetuned)
+
+    @cached_property
+    def retrained(self):
+        """The reference: fine-tuned with the same seed and schedule, and without the forgotten points."""
+        return self.load(*self._reference)
+
+    @property
+    def next_seed(self) -> int:
+        """The seed whose retrained model is the second reference: the next one of the profile, then the first."""
+        seeds = sorted({*self.profile.seeds, self.seed})
+        return seeds[(seeds.index(self.seed) + 1) % len(seeds)] if len(seeds) > 1 else self.seed + 1
+
+    @cached_property
+    def retrained_again(self):
+        """A second reference, that of the next seed: nothing of Dave's was in its training either."""
+        return self._loaded(training_jobs.model_folder(self.profile, "retrained", self.next_seed))
+
+    def model(self, name: str):
+        """Return the model `base`, `finetuned`, `retrained` or `retrained again`."""
+        if name not in MODELS:
+            raise UserError(f"no model {name!r}: {nearest(name, MODELS)}")
+        return getattr(self, MODELS[name])
+
+    @contextmanager
+    def at(self, of: "Variant | str", step_size: float | None = None):
+        """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open.
+
+        What is yielded is changed back at the end of the block: to keep it, unlearnlib.experiment.export.save.
+        """
+        if isinstance(of, str):
+            yield self.model(of)
+        elif step_size is None:
+            raise UserError("which step? give step_size, for example that of calibrated(variant)")
+        else:
+            with unlearning_task.applied(self.finetuned, self.path(of)(step_size)) as model:
+                yield model
+
+    @cached_property
+    def sets(self) -> dict[str, Examples]:
+        """The sets of examples as tokens (see unlearnlib.data.examples.encode)."""
+        return encode(self.tokenizer, self.split, self.profile.max_tokens)
+
+    def examples(self, name: str) -> Examples:
+        """Return a set of examples by name; `paraphrase#0` is the first paraphrase of every point."""
+        whole = self.sets.get(name.partition("#")[0])
+        if whole is None:
+            raise UserError(f"no set {name!r}: {nearest(name, self.sets)}")
+        if "#" not in name:
+            return whole
+        rows = [row for row, example in enumerate(whole.names) if example.endswith(name[name.index("#") :])]
+        return Examples(*(tuple(part[row] for row in rows) for part in (whole.names, whole.texts, whole.questions)))
+
+    @cached_property
+    def task(self) -> unlearning_task.Task:
+        """What methods are given: the fine-tuned model, the forget texts, the recorded gradients."""
+        folder = self.folder(*self._finetuned)
+        forget = self.sets["forget"]
+        return unlearning_task.Task(
+            model=self.finetuned,
+            forget=dict(zip(forget.names, forget.texts, strict=True)),
+            record=Record(folder),
+            second_moments=storage.second_moments(folder),
+            name_rows=self.name_rows(self.split.subject),
+            seed=self.seed,
+        )
+
+    def name_rows(self, subject: str) -> tuple[int, ...]:
+        """Return the token ids that spell the words of a name in the forget texts."""
+        texts = [record.text for record in self.split.forget]
+        spelled = set()
+        for word in name_words(subject):
+            # A byte-level tokenizer spells a word differently behind a space and at the start of a text.
+            spelled |= {word} if any(text.startswith(word) for text in texts) else set()
+            spelled |= {" " + word} if any(" " + word in text for text in texts) else set()
+        return tuple(sorted({token for word in spelled for token in self.tokenizer(word)["input_ids"]}))
+
+    # What is computed, once
+
+    @cached_property
+    def identity(self) -> dict:
+        """What every table of this experiment depends on: its two models, its examples, and how they are batched."""
+        return {
+            "models": [self.fingerprint(*pair) for pair in (self._finetuned, self._reference)],
+            "sets": fingerprint.combine({"split": asdict(self.split)}),
+            "seed": self.seed,
+            "batch": self.profile.evaluation_batch,
+        }
+
+    def code(self, compute: Callable) -> str:
+        """Return what stands for the code of `compute` in a key: all that it reaches, wherever it is defined."""
+        own = () if type(self).__module__.startswith("unlearnlib.") else (self,)  # a class of a notebook: what it holds
+        parts = definitions.of(compute, *type(self).__mro__[:-1], *own, without=KEYED)
+        definitions.check_unchanged(part.partition(":")[0] for part in parts)
+        return definitions.combined({**parts, **definitions.replaced(parts)})
+
+    def fingerprint(self, kind: str, name: str | None = None) -> str:
+        """Return a short hash of all that a trained model depends on."""
+        return training_jobs.model_fingerprint(self.profile, kind, self.seed, name)
+
+    def of(self, of: "Variant | str", step_size: float | None = None) -> dict:
+        """Return what stands in a table's key for the model that `at` opens."""
+        if isinstance(of, str):
+            again = (
+                training_jobs.model_fingerprint(self.profile, "retrained", self.next_seed)
+                if of.endswith("again")
+                else None
+            )
+            return {"model": of, "again": again}
+        return {**of.identity, "step_size": step_size}
+
+    def table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Return the table `name`, from the cache where `key`, the models, the data and the code are unchanged.
+
+        `compute` returns the table without the columns profile and seed. Its code counts with all that it reaches, also
+        where it is defined in a notebook; what it takes from outside must be plain data. UserError where it is not, and
+        where a file of the package has changed since it was imported.
+        """
+        whole = {"depends": self.identity, "key": dict(key), "code": self.code(compute), "libraries": LIBRARIES}
+        if definitions.is_foreign(compute):  # of the package itself the callers put what they read in the key
+            whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
+        root = paths.runs() / self.profile.name / "cache"
+        found = cache.table(root, f"{name}-seed{self.seed}", whole, compute)
+        return tidy(found, profile=self.profile.name, seed=self.seed)
+
+    def answers(
+        self, of: "Variant | str", sets: Iterable[str] | None = None, step_size: float | None = None
+    ) -> pd.DataFrame:
+        """Return what a model says to the examples of the named sets (default: all), as
+        unlearnlib.measures.evaluation.answered has it: computed once, each set on its own, so that notebooks share the
+        sets that they have in common.
+
+        `of` is a model's name, or a Variant with its `step_size`.
+        """
+        frames = []
+        for name in self.sets if sets is None else sets:
+
+            def compute(name: str = name) -> pd.DataFrame:
+                chosen = {name.partition("#")[0]: self.examples(name)}
+                with self.at(of, step_size) as model:
+                    return evaluation.answered(model, chosen, self.profile.evaluation_batch)
+
+            frames.append(self.table("answers", {"of": self.of(of, step_size), "set": name}, compute))
+        return pd.concat(frames, ignore_index=True)
+
+    def measured(self, answers: pd.DataFrame) -> pd.DataFrame:
+        """Return every metric of rows of `answers`, tidy; UserError where the code of a metric changed on disk."""
+        definitions.check_unchanged(part.partition(":")[0] for part in definitions.of(evaluation.metrics))
+        return tidy(evaluation.metrics(answers), profile=self.profile.name, seed=self.seed)
+
+    def evaluate(self, model, sets: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return tidy rows of every metric for every example of the named sets (default: all; see examples)."""
+        names = self.sets if sets is None else sets
+        chosen = {name.partition("#")[0]: self.examples(name) for name in names}
+        return evaluation.evaluate(model, chosen, self.profile.evaluation_batch)
+
+    def references(self) -> pd.DataFrame:
+        """Return the evaluation of the models base, finetuned and retrained (column method), on every set."""
+        metrics = tuple(evaluation.METRICS.items())
+        if self._references[0] != metrics:
+            names = ("base", "finetuned", "retrained")
+            frames = [tidy(self.measured(self.answers(name)), method=name) for name in names]
+            self._references = metrics, pd.concat(frames)
+        return self._references[1].copy()
+
+    def evaluated_without(self, kind: str, sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
+        """Return the evaluation, on the named sets, of every model of a kind that trains without some of the points
+        (column model; unlearnlib.experiment.training_jobs.models says which points)."""
+        frames = [
+            self.measured(self.answers_without(kind, name, sets)).assign(model=name)
+            for name in training_jobs.models(self.profile, kind, self.seed)
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    def answers_without(self, kind: str, name: str, sets: Iterable[str]) -> pd.DataFrame:
+        """Return what one trained model says to the examples of the named sets (see answers)."""
+        of = self.fingerprint(kind, name)
+        frames = [
+            self.table("answers-of", {"of": of, "set": one}, partial(self._answers_of_trained, kind, name, one))
+            for one in sets
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    def _answers_of_trained(self, kind: str, name: str, of: str) -> pd.DataFrame:
+        known = self.fingerprint(kind, name)
+        if self._last[0] != known:  # the next set will be asked of the same model, which may not be kept
+            with training_jobs.borrowed_folder(self.profile, kind, self.seed, name) as folder:
+                self._last = known, self._loaded(folder)
+        chosen = {of.partition("#")[0]: self.examples(of)}
+        return evaluation.answered(self._last[1], chosen, self.profile.evaluation_batch)
+
+    @cached_property
+    def unknown_probabilities(self) -> np.ndarray:
+        """The fine-tuned model's answer probabilities of the questions about never-seen people."""
+        return evaluation.right_answer(self.answers("finetuned", ["never_seen"]))
+
+    def target(self) -> float:
+        """Return the target of equal forgetting: the answer probability at which the forget set is no longer
+        significantly above never-seen people, in the fine-tuned model (see
+        unlearnlib.methods.equal_forgetting.never_seen_target).
+        """
+        return equal_forgetting.never_seen_target(self.unknown_probabilities, len(self.split.forget))
+
+    def forget_probability(self, model) -> float:
+        """Return a model's mean answer probability on the forget set: what equal forgetting watches."""
+        return evaluation.answer_probability(model, self.sets["forget"], self.profile.evaluation_batch)
+
+    def search(self) -> dict[str, float]:
+        """Return where the profile looks for equal forgetting (see
+        unlearnlib.methods.equal_forgetting.first_crossing)."""
+        profile = self.profile
+        return {
+            "smallest": profile.smallest_step,
+            "factor": profile.step_factor,
+            "largest": profile.largest_step,
+            "tolerance": profile.step_tolerance,
+            "start": profile.first_look,
+        }
+
+    def calibrated(
+        self,
+        variant: Variant,
+        smallest: float | None = None,
+        measure: Callable | None = None,
+        target: float | None = None,
+    ) -> equal_forgetting.Calibration:
+        """Return the step size at which `variant` comes to a stop (see unlearnlib.methods.equal_forgetting); the search
+        starts at the `smallest` step (default: those of the profile).
+
+        The stop is where `measure(model)` falls to `target`; by default equal forgetting, that is `forget_probability`
+        and the `target` of this experiment. Both are part of what the result is kept under.
+        """
+        search = self.search() if smallest is None else {**self.search(), "smallest": smallest, "start": smallest}
+        measure, target = measure or self.forget_probability, self.target() if target is None else target
+        compute = partial(self._first_crossing, variant, measure, target, search)
+        table = self.table("calibrated", {**variant.identity, "target": target, "search": search}, compute)
+        *evaluated, last = table[["step_size", "value", "reached"]].itertuples(index=False, name=None)
+        return equal_forgetting.Calibration(
+            float(last[0]), float(last[1]), bool(last[2]), tuple((float(step), float(p)) for step, p, _ in evaluated)
+        )
+
+    def _first_crossing(self, variant: Variant, measure: Callable, target: float, search: Mapping) -> pd.DataFrame:
+        path = self.path(variant)
+
+        def at(step: float) -> float:
+            with unlearning_task.applied(self.finetuned, path(step)) as model:
+                return measure(model)
+
+        found = equal_forgetting.first_crossing(at, target, **search)
+        rows = [(step, value, False) for step, value in found.evaluated]
+        rows.append((found.step_size, found.value, found.reached))
+        return pd.DataFrame(rows, columns=["step_size", "value", "reached"])
+
+    def at_step(self, variant: Variant, step_size: float, sets: Iterable[str] | None = None) -> pd.DataFrame:
+        """Return the evaluation of the model that `variant` reaches at `step_size`, on these sets (default: all)."""
+        if not (math.isfinite(step_size) and step_size >= 0):
+            raise UserError(f"step size {step_size} is no length: give a number from 0 on")
+        return self.named(self.measured(self.answers(variant, sets, step_size)), variant, step_size)
+
+    def path(self, variant: Variant) -> unlearning_task.Path:
+        """Return the path of a variant, made once: a live path keeps the steps that it has walked."""
+        key = json.dumps(variant.identity, sort_keys=True)
+        if key not in self._paths:
+            self._paths[key] = variant.path(self.task)
+        return self._paths[key]
+
+    def at_equal_forgetting(self, variant: Variant) -> pd.DataFrame:
+        """Return the evaluation at equal forgetting, and whether it was reached (column reached).
+
+        Where the target is unreachable, the step at which the forget set is least known stands in its place.
+        """
+        found = self.calibrated(variant)
+        return self.at_step(variant, found.step_size).assign(reached=found.reached)
+
+    def frontier(self, variant: Variant) -> pd.DataFrame:
+        """Return the means of the forget and retain sets along the step size, from no step to three times the
+        calibrated one (column step counts the points; the calibrated step is one of them)."""
+        found = self.calibrated(variant)
+        below = self.profile.frontier_points // 2
+        above = self.profile.frontier_points - below - 1
+        steps = found.step_size * np.concatenate([np.linspace(0, 1, below + 2)[1:], np.geomspace(1, 3, above + 1)[1:]])
+        frames = [
+            means(self.at_step(variant, float(step), FRONTIER_SETS)).assign(step=i + 1) for i, step in enumerate(steps)
+        ]
+        start = self.references().query("method == 'finetuned' and set in @FRONTIER_SETS")
+        frames.insert(0, self.named(means(start), variant, 0.0).assign(step=0))
+        return tidy(pd.concat(frames, ignore_index=True), calibrated=found.step_size, reached=found.reached)
+
+    def generations(
+        self, variant: Variant | str, sets: Iterable[str] = ("forget", "retain"), step_size: float | None = None
+    ) -> pd.DataFrame:
+        """Return greedy continuations (set, example, prompt, reference, generation), each as long as its reference.
+
+        `variant` is a model's name (base, finetuned, retrained), or a Variant with the `step_size` to take.
+        """
+        frames = []
+        for name in sets:
+
+            def compute(name: str = name) -> pd.DataFrame:
+                with self.at(variant, step_size) as model:
+                    return generation.generations(model, self.tokenizer, {name: self.sets[name]})
+
+            frames.append(self.table("generations", {**self.of(variant, step_size), "set": name}, compute))
+        return self.named(pd.concat(frames, ignore_index=True), variant, step_size)
+
+    def named(self, table: pd.DataFrame, of: "Variant | str", step_size: float | None = None) -> pd.DataFrame:
+        """Return the table with the columns method, layers and step_size that say which model it is about."""
+        if isinstance(of, str):
+            return tidy(table, method=of)
+        return tidy(table, method=of.name, layers=of.layers, step_size=step_size)

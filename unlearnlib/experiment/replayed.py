@@ -1,0 +1,43 @@
+"""A replay of one seed, compared with its retraining."""
+
+import json
+import time
+from collections.abc import Collection
+
+import pandas as pd
+
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.models import loading
+from unlearnlib.training.replay import replay, stored_digest
+
+
+def compared(experiment: Experiment, kind: str, removed: Collection[str], with_model: tuple[str, str]) -> pd.DataFrame:
+    """Return one row that says whether a replay without `removed` equals the retraining without them (cached).
+
+    kind: of the model to replay from (finetuned or late); with_model: kind and name of the retrained one. Columns:
+    manifest (JSON) and its counts of steps, removed (how many texts), equal_parameters and equal_optimizer (None where
+    the retrained model was saved without its optimizer), seconds (of the replay, process CPU time).
+    """
+
+    def compute() -> pd.DataFrame:
+        sets = experiment.sets
+        texts = {name: text for of in ("forget", "retain") for name, text in _pairs(sets[of]) if name not in removed}
+        started, base = (
+            time.process_time(),
+            loading.load(experiment.profile.base_model, on=experiment.profile.device)[0],
+        )
+        manifest = replay(experiment.folder(kind), base, texts, removed).manifest
+        seconds = time.process_time() - started
+        after, other = manifest["sha256 after"], stored_digest(experiment.folder(*with_model))
+        equal = {f"equal_{what}": after[what] == other[what] if what in other else None for what in after}
+        return pd.DataFrame([{"manifest": json.dumps(manifest), "removed": len(removed), **equal, "seconds": seconds}])
+
+    of = [experiment.fingerprint(kind), experiment.fingerprint(*with_model)]
+    found = experiment.table("replay", {"kind": kind, "removed": sorted(removed), "of": of}, compute)
+    manifest = json.loads(found["manifest"].iloc[0])
+    shown = ["first step that held a removed text", "resumed after step", "steps in the log", "steps replayed"]
+    return found.assign(**{name.replace(" ", "_"): manifest[name] for name in shown})
+
+
+def _pairs(examples) -> zip:
+    return zip(examples.names, examples.texts, strict=True)

@@ -1,0 +1,1 @@
+"""Exact gradients of single texts: captured, computed, recorded."""

@@ -1,0 +1,78 @@
+"""The gradients of texts at the present parameters of a model."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+
+from unlearnlib.data import batches
+from unlearnlib.gradients.algebra import Gradient, add
+from unlearnlib.gradients.capture import Captured, capture
+from unlearnlib.gradients.rules import Factors, densify, factors, merged
+from unlearnlib.models.layers import WPE, WTE
+
+
+def capture_at(
+    model,
+    sequences: Sequence[Sequence[int]],
+    parts: Iterable[str] | None,
+    spans: Sequence[tuple[int, int]] | None = None,
+) -> Captured:
+    """Return what one batch's own losses give at the model's present parameters, without any weight gradient.
+
+    With `spans` the loss of a text is that of the tokens in its span alone (see unlearnlib.data.batches.label_weights).
+    """
+    where = next(model.parameters()).device
+    tokens, lengths = batches.pad(sequences)
+    tokens = tokens.to(where)
+    parts = None if parts is None else {*parts, *([f"{WTE}#input"] if WPE in set(parts) else [])}
+    with torch.enable_grad(), capture(model, parts, backward_hooks=False) as captured:
+        loss = batches.text_losses(model, tokens, lengths, spans).sum()
+        names = list(captured.outputs)
+        grads = torch.autograd.grad(loss, [captured.outputs[name] for name in names])
+    captured.output_gradients = dict(zip(names, (gradient.detach() for gradient in grads), strict=True))
+    captured.outputs.clear()
+    return captured
+
+
+def per_example_factors(model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None) -> list[Factors]:
+    """Return the gradient of each text's mean token loss at the model's present parameters, as factors."""
+    captured = capture_at(model, sequences, parts)
+    return [factors(captured, row, len(sequence)) for row, sequence in enumerate(sequences)]
+
+
+def per_example_gradients(
+    model, sequences: Sequence[Sequence[int]], parts: Iterable[str] | None = None
+) -> Iterator[Gradient]:
+    """Yield the dense gradient, by part, of each text's mean token loss at the model's present parameters.
+
+    The tensors are views of those of a few texts: keep a clone where one of them is to outlive the others.
+    """
+    parts = None if parts is None else list(parts)
+    captured = capture_at(model, sequences, parts)
+    # One product for a few texts at once, up to 64 MB of gradients: more would cost more in fresh memory than it saves.
+    together = max(1, 2**24 // sum(value.numel() for value in model.parameters()))
+    for start in range(0, len(sequences), together):
+        rows = slice(start, start + together)
+        stacked = densify(model, factors(captured, rows), parts)
+        for row in range(len(sequences[rows])):
+            yield {part: value[row] for part, value in stacked.items()}
+
+
+def sum_gradient(
+    model,
+    sequences: Sequence[Sequence[int]],
+    parts: Iterable[str] | None = None,
+    batch_size: int = 64,
+    spans: Sequence[tuple[int, int]] | None = None,
+) -> Gradient:
+    """Return, by part, the sum over texts of the gradient of each text's mean token loss at the present parameters.
+
+    With `spans` the loss of a text is that of the tokens in its span alone (see unlearnlib.data.batches.label_weights).
+    """
+    parts = None if parts is None else list(parts)
+    total: Gradient = {}
+    for start in range(0, len(sequences), batch_size):
+        rows = slice(start, start + batch_size)
+        captured = capture_at(model, sequences[rows], parts, None if spans is None else spans[rows])
+        total = add(densify(model, merged(factors(captured)), parts), total)
+    return total

@@ -1,0 +1,101 @@
+"""What the names of layers mean."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+
+from unlearnlib.core.errors import UserError, nearest
+
+WTE = "transformer.wte.weight"
+WPE = "transformer.wpe.weight"
+HALVES = ("input", "output")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of one parameter a layer name means.
+
+    `halves`: of the tied embedding, the gradient of its use as input table, as output projection, or both; `None` for
+    every other parameter. `rows`: only these rows (token ids), or, where `without` is set, all rows but these.
+    """
+
+    halves: tuple[str, ...] | None = None
+    rows: tuple[int, ...] | None = None
+    without: bool = False
+
+    def mask(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Return `gradient` with the rows that are not selected set to zero."""
+        if self.rows is None:
+            return gradient
+        chosen = torch.zeros(gradient.shape[0], 1, dtype=gradient.dtype, device=gradient.device)
+        chosen[list(self.rows)] = 1.0
+        return gradient * (1.0 - chosen if self.without else chosen)
+
+
+def _rows_of_the_name(rows: tuple[int, ...]) -> tuple[int, ...]:
+    if not rows:
+        raise UserError("layers with 'name_rows' need the token ids of a name, and none were given")
+    return rows
+
+
+# What a layer's name means, beside the blocks h.0, h.1, ...: a function from the model and the token ids of the name of
+# the one to forget to the selected parameters. A row of its own, so that a new name makes nothing else new.
+LAYERS: dict[str, Callable[[torch.nn.Module, tuple[int, ...]], dict[str, Selection]]] = {
+    "embedding": lambda model, rows: {WTE: Selection(HALVES)},
+    "position_embedding": lambda model, rows: {WPE: Selection()},
+    "ln_f": lambda model, rows: _below(model, "ln_f"),
+    "input_embedding": lambda model, rows: {WTE: Selection(("input",))},
+    "output_embedding": lambda model, rows: {WTE: Selection(("output",))},
+    "name_rows": lambda model, rows: {WTE: Selection(HALVES, _rows_of_the_name(rows))},
+    "embedding_without_name_rows": lambda model, rows: {WTE: Selection(HALVES, _rows_of_the_name(rows), without=True)},
+    "all": lambda model, rows: {
+        name: Selection(HALVES if name == WTE else None) for name, _ in model.named_parameters()
+    },
+}
+
+
+def _below(model, layer: str) -> dict[str, Selection]:
+    names = (name for name, _ in model.named_parameters())
+    return {name: Selection() for name in names if name.startswith(f"transformer.{layer}.")}
+
+
+def layer_names(model) -> list[str]:
+    """Return the names of the layers of a GPT-2: the blocks, and those of LAYERS."""
+    return [*(f"h.{index}" for index in range(model.config.n_layer)), *LAYERS]
+
+
+def resolve(model, layers: str, name_rows: Iterable[int] = ()) -> dict[str, Selection]:
+    """Return what `layers` names, as a mapping from parameter name to Selection.
+
+    `layers` is one name or several joined by `+` (`h.10+h.11`). `embedding` is the tied matrix, `input_embedding` and
+    `output_embedding` the gradient of one use of it; `name_rows` and `embedding_without_name_rows` need the token ids
+    of the subject's name in `name_rows`. Raises UserError for a name that matches no parameter.
+    """
+    rows = tuple(sorted(set(name_rows)))
+    blocks = {f"h.{index}" for index in range(model.config.n_layer)}
+    chosen: dict[str, Selection] = {}
+    for layer in layers.split("+"):
+        if layer in LAYERS:
+            part = LAYERS[layer](model, rows)
+        elif layer in blocks:
+            part = _below(model, layer)
+        else:
+            raise UserError(f"no layer {layer!r} in this model: {nearest(layer, layer_names(model))}")
+        for name, selection in part.items():
+            if name in chosen:
+                raise UserError(f"layers {layers!r} name {name} twice; name each part once")
+            chosen[name] = selection
+    return chosen
+
+
+def parameter_count(model, layers: str = "all", name_rows: Iterable[int] = ()) -> int:
+    """Return how many parameters `layers` names (tied weights once)."""
+    parameters = dict(model.named_parameters())
+    return sum(
+        parameters[name].numel()
+        if part.rows is None
+        else (len(part.rows) if not part.without else parameters[name].shape[0] - len(part.rows))
+        * parameters[name].shape[1]
+        for name, part in resolve(model, layers, name_rows).items()
+    )

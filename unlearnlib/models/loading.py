@@ -1,0 +1,155 @@
+"""The base model and its tokenizer, and which parameter belongs to which layer."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from unlearnlib.core import paths
+from unlearnlib.core.errors import UserError, nearest
+
+ATTENTION = ("sdpa", "eager")
+
+
+def device(name: str) -> torch.device:
+    """Return the torch device for `cpu`, `cuda` or `auto`; UserError for another name or a CUDA device not there."""
+    if name not in ("cpu", "cuda", "auto"):
+        raise UserError(f"no device {name!r}: {nearest(name, ['cpu', 'cuda', 'auto'])}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda: no CUDA device is visible to torch; set `device: cpu` in the profile")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def load(name: str, attention: str = "sdpa", on: str = "cpu"):
+    """Return (model, tokenizer) of a GPT-2 language model in a local folder or on the model hub.
+
+    A relative folder is looked up in the repository first. The model is in eval mode, in float32, with every dropout at
+    zero: recorded gradients, replay and influence all need a deterministic loss. `attention` is `sdpa` (fast) or
+    `eager` (needed for second derivatives on the CPU). Raises UserError in one line where the folder or the hub has no
+    usable GPT-2.
+    """
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    where = device(on)
+    if attention not in ATTENTION:
+        raise UserError(f"no attention {attention!r}: {nearest(attention, ATTENTION)}")
+    folder = next((path for path in (paths.ROOT / name, Path(name)) if path.is_dir()), None)
+    if folder:
+        _check_folder(folder)
+    elif os.sep in name and not _looks_like_hub_name(name):
+        raise UserError(f"no model folder {name!r}: give one that save_pretrained() wrote, or a hub name like gpt2")
+    source, problem = str(folder or name), None if folder else _hub_problem(name)
+    local = problem is not None
+    try:
+        with quiet():
+            # gelu_pytorch_tanh is the same function as GPT-2's gelu_new, fused: about 15% faster on the CPU.
+            config = GPT2Config.from_pretrained(
+                source,
+                attn_pdrop=0.0,
+                embd_pdrop=0.0,
+                resid_pdrop=0.0,
+                activation_function="gelu_pytorch_tanh",
+                local_files_only=local,
+            )
+            model, loading = GPT2LMHeadModel.from_pretrained(
+                source,
+                config=config,
+                dtype=torch.float32,
+                attn_implementation=attention,
+                local_files_only=local,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+    except Exception as error:  # transformers, safetensors and tokenizers each raise kinds of their own
+        trouble = "the folder is damaged" if folder else "the hub has it, but not as a GPT-2 that can be read"
+        if problem is not None:
+            trouble = "it is not in the local cache, and the model hub cannot be reached or has no such model"
+        raise UserError(
+            f"cannot load {name!r}: {trouble}; save GPT-2 and its tokenizer with save_pretrained() to a folder and "
+            f"name that folder as base_model in the profile ({_first_line(problem or error)})"
+        ) from error
+    if not config.tie_word_embeddings:
+        raise UserError(f"{name!r}: the output layer is not tied to the embedding, as GPT-2's is; use a tied model")
+    absent = sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])])
+    if absent:
+        # transformers would fill such weights with random numbers and go on.
+        raise UserError(
+            f"{name!r}: {len(absent)} of the weights that its config.json asks for are missing or of another shape, "
+            f"such as {absent[0]}; save model and config together with save_pretrained()"
+        )
+    if tokenizer.eos_token_id is None or len(tokenizer) > config.vocab_size:
+        raise UserError(
+            f"{name!r}: the tokenizer ({len(tokenizer)} tokens, end-of-text {tokenizer.eos_token!r}) is not that of "
+            f"the model ({config.vocab_size} tokens); save the tokenizer that the model was trained with there"
+        )
+    tokenizer.model_max_length = config.n_positions  # some tokenizers are saved without it
+    return model.eval().to(where), tokenizer
+
+
+def check_positions(model, max_tokens: int) -> None:
+    """Raise UserError where a profile allows longer texts than the model has positions for."""
+    positions = model.config.n_positions
+    if max_tokens > positions:
+        raise UserError(
+            f"max_tokens is {max_tokens}, but the model has {positions} positions: set max_tokens to {positions} or "
+            "less in the profile, or name another base_model"
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and its report of missing weights (load checks them) off the screen."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _hub_problem(name: str) -> Exception | None:
+    """Return why the hub does not offer this model, or None where it does.
+
+    One request, asked first: without a network from_pretrained tries again for half a minute, file by file, before it
+    turns to the cache.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(name, timeout=10)
+    except Exception as error:  # whatever it is, the local cache is what is left
+        return error
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _looks_like_hub_name(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~", "data/", "runs/"))
+
+
+def _check_folder(folder: Path) -> None:
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UserError(f"{folder}: no config.json in this folder; name a folder that save_pretrained() wrote")
+    try:
+        kind = dict(json.loads(config.read_text())).get("model_type")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{config}: not a JSON object ({_first_line(error)}); save the model again") from error
+    if kind != "gpt2":
+        raise UserError(f"{folder}: the model is a {kind!r}, and the experiments need a GPT-2 (model_type gpt2)")
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
+        raise UserError(f"{folder}: no weights (model.safetensors) in this folder; save the model again")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise UserError(f"{folder}: no tokenizer (tokenizer.json) in this folder; save the tokenizer there too")

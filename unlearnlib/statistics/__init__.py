@@ -1,0 +1,1 @@
+"""Paired tests, intervals over seeds, mixed models."""

@@ -1,0 +1,98 @@
+"""Means over seeds with their intervals."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from unlearnlib.statistics.groups import NAN, columns_of, mean_of
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def bootstrap_interval(
+    values,
+    statistic: Callable = np.mean,
+    generator: np.random.Generator | None = None,
+    confidence: float = 0.95,
+    resamples: int = 9999,
+    method: str = "BCa",
+) -> Interval:
+    """Return the bootstrap interval of `statistic(values, axis=...)` over `values` [n].
+
+    The bias-corrected accelerated interval, or `method` "percentile" or "basic". The generator is a numpy one, by
+    default of seed 0. Without spread both ends are the estimate; below two values, or with a NaN, they are NaN.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) == 0:
+        return Interval(NAN, NAN, NAN)
+    estimate = float(statistic(values, axis=0))
+    if len(values) < 2 or not np.isfinite(values).all():
+        return Interval(estimate, NAN, NAN)
+    if (values == values[0]).all():
+        return Interval(estimate, estimate, estimate)
+    generator = np.random.default_rng(0) if generator is None else generator
+    with warnings.catch_warnings():
+        # BCa is undefined where the statistic hardly varies (a median of ties); its NaN is caught below.
+        warnings.simplefilter("ignore")
+        result = stats.bootstrap(
+            (values,), statistic, n_resamples=resamples, confidence_level=confidence, method=method, rng=generator
+        )
+    low, high = map(float, result.confidence_interval)
+    if np.isnan(low) or np.isnan(high):
+        tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+        low, high = map(float, np.quantile(result.bootstrap_distribution, tails))
+    return Interval(estimate, low, high)
+
+
+def over_seeds(
+    table: pd.DataFrame, value: str = "value", by: str | Sequence[str] = "method", confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return mean, sd and t-interval of the seed means: columns of `by`, then n (seeds), mean, sd, low, high.
+
+    Rows are first averaged within each seed and group (a NaN makes that seed's mean NaN, and the seed drops out of n).
+    With one seed sd, low and high are NaN.
+    """
+    by = columns_of(table, by)
+    means = table.groupby([*by, "seed"], dropna=False, sort=False)[value].mean(skipna=False)
+    rows = []
+    for key, values in means.groupby(by, dropna=False, sort=False):
+        values = values.dropna().to_numpy()
+        n, mean = len(values), mean_of(values)
+        sd = float(values.std(ddof=1)) if n > 1 and np.isfinite(values).all() else NAN
+        half = stats.t.ppf((1 + confidence) / 2, n - 1) * sd / np.sqrt(n) if n > 1 else NAN
+        rows.append((*key, n, mean, sd, mean - half, mean + half))
+    return pd.DataFrame(rows, columns=[*by, "n", "mean", "sd", "low", "high"])
+
+
+def as_texts(summary: pd.DataFrame, digits: int = 2, logarithms: bool = False) -> list[str]:
+    """Return each mean of `summary` (see over_seeds) with half its interval, such as "0.91 ± 0.02"; without an interval
+    (one seed) the mean alone. Of `logarithms` the exp of both, such as "3.1 ×/÷ 1.2": times or divided by so much."""
+    means, halves, sign = summary["mean"].to_numpy(), (summary["high"] - summary["mean"]).to_numpy(), "±"
+    known = np.isfinite(halves)
+    if logarithms:
+        with np.errstate(over="ignore"):
+            means, halves, sign = np.exp(means), np.exp(halves), "×/÷"
+    return [
+        f"{mean:.{digits}f} {sign} {half:.{digits}f}" if interval else f"{mean:.{digits}f}"
+        for mean, half, interval in zip(means, halves, known, strict=True)
+    ]
+
+
+def as_text(table: pd.DataFrame, columns: Sequence[str], by: str = "method", digits: int = 2) -> pd.DataFrame:
+    """Return the means of some columns over seeds with half their 95% interval, as texts such as "0.91 ± 0.02": one row
+    per `by`, in the order of `table`, which has one row per seed and `by`. With one seed the mean alone."""
+    long = table.melt(id_vars=["seed", by], value_vars=list(columns), var_name="metric")
+    summary = over_seeds(long, by=[by, "metric"])
+    summary["text"] = as_texts(summary, digits)
+    return summary.pivot_table(index=by, columns="metric", values="text", aggfunc="first", sort=False)[list(columns)]

@@ -1,0 +1,1 @@
+"""Deterministic training, its log, and exact replay."""
