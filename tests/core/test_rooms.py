@@ -78,7 +78,7 @@ def test_every_module_has_a_room_and_every_room_says_what_it_is():
 
 
 def test_the_map_of_the_readme_names_every_module_in_its_room():
-    page = (ROOT / "README.md").read_text()
+    page = (ROOT / "README.md").read_text().partition("| room of `unlearnlib` |")[2]
     for path in FILES:
         if path.name not in ("__init__.py", "__main__.py"):
             room = path.parent.name

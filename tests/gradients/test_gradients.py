@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from families import WPE, WTE
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.gradients.record import Record, Recorder
 from unlearnlib.gradients.rules import densify
-from unlearnlib.models.layers import WPE, WTE, layer_names, resolve
+from unlearnlib.models.layers import layer_names, resolve
 from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule
 

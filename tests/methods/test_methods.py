@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from families import WTE
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
@@ -11,7 +12,6 @@ from unlearnlib.gradients.record import Record, Recorder
 from unlearnlib.methods import equal_forgetting
 from unlearnlib.methods.named import METHODS
 from unlearnlib.methods.task import Task, applied, apply
-from unlearnlib.models.layers import WTE
 from unlearnlib.training import storage
 from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from families import WPE, WTE
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
@@ -15,7 +16,7 @@ from unlearnlib.gradients.rules import densify
 from unlearnlib.methods.recorded import recorded_ascent
 from unlearnlib.methods.task import Task, applied
 from unlearnlib.models import loading
-from unlearnlib.models.layers import HALVES, WPE, WTE, Selection, parameter_count, resolve
+from unlearnlib.models.layers import HALVES, Selection, parameter_count, resolve
 from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule
 

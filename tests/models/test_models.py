@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from families import FAMILIES, WPE, WTE, tiny
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 from unlearnlib.models import loading
-from unlearnlib.models.layers import WPE, WTE, Selection, layer_names, parameter_count, resolve
+from unlearnlib.models.anatomy import anatomy
+from unlearnlib.models.layers import Selection, layer_names, parameter_count, resolve
 
 END = "<|endoftext|>"
 SHAPE = {"n_positions": 32, "n_embd": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
@@ -148,20 +150,64 @@ def test_a_folder_with_a_damaged_file(broken, file, content, expected):
 def test_weights_cut_off_in_a_download(broken):
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-500])
-    assert "the folder is damaged; save GPT-2" in refusal(broken)
+    assert "the folder is damaged; save a model and its tokenizer" in refusal(broken)
 
 
-def test_another_architecture(broken):
-    configure(broken, model_type="llama")
-    assert "the model is a 'llama', and the experiments need a GPT-2" in refusal(broken)
+def test_what_is_no_causal_language_model(broken):
+    configure(broken, model_type="t5")
+    assert "a 't5' (model_type) is no causal language model that transformers knows" in refusal(broken)
+    configure(broken, model_type="gtp2")
+    assert "a 'gtp2' (model_type) is no causal language model" in refusal(broken)
 
 
-@pytest.mark.parametrize("save_again", [True, False])
-def test_an_untied_model(broken, save_again):
+def test_weights_of_another_architecture(broken):
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    configure(broken, model_type="llama", **small)
+    assert "of the weights that its config.json asks for are missing" in refusal(broken)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "phi"])
+def test_any_family_is_loaded_whatever_its_weights_are_kept_in(saved, tmp_path, family):
+    tokenizer = GPT2TokenizerFast.from_pretrained(saved)
+    own = tiny(family, vocabulary=len(tokenizer)).bfloat16()
+    own.save_pretrained(tmp_path, max_shard_size="20kB")
+    tokenizer.save_pretrained(tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    model, _ = loading.load(str(tmp_path))
+    assert type(model) is type(own) and model.dtype == torch.float32 and not model.training
+    for (name, value), (_, other) in zip(model.named_parameters(), own.named_parameters(), strict=True):
+        assert torch.equal(value, other.float()), name
+    assert anatomy(model) == anatomy(own)
+    assert anatomy(model).tied == (model.get_output_embeddings().weight is model.get_input_embeddings().weight)
+    loading.check_positions(model, 48)
+    with pytest.raises(UserError, match="max_tokens is 49, but the model has 48 positions"):
+        loading.check_positions(model, 49)
+
+
+def test_every_dropout_is_zero_whatever_a_family_calls_it(saved, tmp_path):
+    tokenizer = GPT2TokenizerFast.from_pretrained(saved)
+    model = tiny("gpt-neox", vocabulary=len(tokenizer))
+    model.config.attention_dropout = model.config.hidden_dropout = 0.3
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded, _ = loading.load(str(tmp_path))
+    tokens = torch.arange(20).view(2, 10)
+    loaded.train()
+    assert torch.equal(loaded(tokens).logits, loaded(tokens).logits)
+
+
+def test_an_untied_gpt2_has_an_output_layer_of_its_own(broken):
     configure(broken, tie_word_embeddings=False)
-    if save_again:
-        GPT2LMHeadModel(GPT2Config.from_pretrained(broken)).save_pretrained(broken)
-    assert "not tied to the embedding" in refusal(broken)
+    GPT2LMHeadModel(GPT2Config.from_pretrained(broken)).save_pretrained(broken)
+    model, _ = loading.load(str(broken))
+    assert not anatomy(model).tied and set(resolve(model, "output_embedding")) == {"lm_head.weight"}
+    assert set(resolve(model, "embedding")) == {WTE} == set(resolve(model, "name_rows", [1]))
+
+
+def test_what_authors_prefer_when_writing_has_no_part(broken):
+    (broken / "generation_config.json").write_text(json.dumps({"do_sample": True, "temperature": 3.0, "top_k": 2}))
+    settings = loading.load(str(broken))[0].generation_config
+    assert (settings.temperature, settings.top_k, settings.do_sample) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +230,9 @@ def test_a_tokenizer_of_another_model(broken):
 
 def test_a_tokenizer_without_end_of_text(broken):
     settings = broken / "tokenizer_config.json"
-    kept = {key: value for key, value in json.loads(settings.read_text()).items() if key != "eos_token"}
+    kept = {
+        key: value for key, value in json.loads(settings.read_text()).items() if key not in ("bos_token", "eos_token")
+    }
     settings.write_text(json.dumps({**kept, "tokenizer_class": "PreTrainedTokenizerFast"}))
     assert "end-of-text None" in refusal(broken)
 
@@ -259,6 +307,7 @@ def test_layers_resolve_to_their_parameters_and_selections(make_model):
     assert len(last) == 24 and all(name.startswith(("transformer.h.1.", "transformer.h.2.")) for name in last)
     assert set(resolve(model, "all")) == {name for name, _ in model.named_parameters()}
     assert resolve(model, "output_embedding")[WTE].halves == ("output",)
+    assert set(resolve(model, "last_blocks")) == set(last)
     for layers in layer_names(model):
         assert parameter_count(model, layers, name_rows=[1]) > 0
     with pytest.raises(UserError, match="no layer ''"):

@@ -1,7 +1,8 @@
 """From records to padded token tensors, with masks.
 
-Every text starts with the end-of-text token, so that its first word is predicted too. Padding goes to the right, where
-causal attention never lets a real token see it: no attention mask is needed, and padding has label weight zero.
+Every text starts with the tokenizer's token for the beginning of a text (the end-of-text token where it has none), so
+that its first word is predicted too. Padding goes to the right, where causal attention never lets a real token see it:
+no attention mask is needed, and padding has label weight zero.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,22 @@ import torch
 from unlearnlib.core.errors import UserError
 
 
+def first_token(tokenizer) -> int:
+    """Return the token that every text starts with: that for the beginning of a text, or else for its end. UserError
+    for a tokenizer that has neither."""
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return token
+    raise UserError("the tokenizer has no token for the beginning or the end of a text: name another base_model")
+
+
 def encode_text(tokenizer, text: str, max_tokens: int | None = None) -> list[int]:
-    """Return the token ids of `text` behind the end-of-text token; UserError beyond `max_tokens` or when empty."""
-    ids = tokenizer(text, verbose=False)["input_ids"]
+    """Return the token ids of `text` behind its first_token; UserError beyond `max_tokens` or when empty."""
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     if not ids:
         raise UserError("a text without tokens cannot be trained on or scored; remove the empty text")
     check_length(tokenizer, len(ids) + 1, max_tokens, text)
-    return [tokenizer.eos_token_id, *ids]
+    return [first_token(tokenizer), *ids]
 
 
 def check_length(tokenizer, count: int, max_tokens: int | None, text: str) -> None:
@@ -60,38 +70,53 @@ def encode_question(
     Raises UserError where the text does not begin so, where its tokens do not fall apart at these places, or where
     they would not with another answer in the place of the first: the answer's own tokens could not be told.
     """
-    whole = tuple(encode_text(tokenizer, text, max_tokens))
-    start = tuple(encode_text(tokenizer, prompt))
-    options = tuple(tuple(tokenizer(" " + answer)["input_ids"]) for answer in answers)
-    question = Question(start, options, whole[len(start) + len(options[0]) :])
-    if question.text != whole:
-        raise UserError(_not_apart(tokenizer, text, prompt, answers[0]))
-    tail = text[len(prompt) + 1 + len(answers[0]) :]
-    for answer, option in zip(answers[1:], options[1:], strict=True):
-        other, asked = f"{prompt} {answer}{tail}", start + option
-        check_length(tokenizer, len(asked), max_tokens, other)
-        if tuple(encode_text(tokenizer, other)[: len(asked)]) != asked:
-            raise UserError(_not_apart(tokenizer, other, prompt, answer, "wrong answer"))
-    return question
+    check_length(tokenizer, len(encode_text(tokenizer, text)), max_tokens, text)
+    start, right, tail = _apart(tokenizer, text, prompt, answers[0], "answer")
+    behind = text[len(prompt) + 1 + len(answers[0]) :]
+    options = [right]
+    for answer in answers[1:]:
+        other = f"{prompt} {answer}{behind}"
+        before, option, _ = _apart(tokenizer, other, prompt, answer, "wrong answer")
+        check_length(tokenizer, len(before) + len(option), max_tokens, other)
+        if before != start:
+            raise UserError(_otherwise(other, "wrong answer", answer))
+        options.append(option)
+    return Question(start, tuple(options), tail)
 
 
-def _not_apart(tokenizer, text: str, prompt: str, answer: str, kind: str = "answer") -> str:
-    """Return why the tokens of `text` do not fall apart before and behind the answer, and what to do."""
+def _apart(tokenizer, text: str, prompt: str, answer: str, kind: str) -> tuple[tuple[int, ...], ...]:
+    """Return the tokens of a text's prompt, answer and tail; UserError where a token lies across their ends."""
     if not text.startswith(f"{prompt} {answer}"):
-        return f"{text[:60]!r} does not begin with the prompt, one space and the {kind} {answer!r}: mend the record"
+        raise UserError(
+            f"{text[:60]!r} does not begin with the prompt, one space and the {kind} {answer!r}: mend the record"
+        )
     begin, end = len(prompt), len(prompt) + 1 + len(answer)
-    places = tokenizer(text, return_offsets_mapping=True, verbose=False)["offset_mapping"] if tokenizer.is_fast else []
-    for first, last in places:
+    if not tokenizer.is_fast:  # it cannot say where its tokens stand: they must be those of the parts alone
+        whole, start = (tuple(encode_text(tokenizer, part)) for part in (text, prompt))
+        option = tuple(tokenizer(f" {answer}", add_special_tokens=False)["input_ids"])
+        if whole[: len(start) + len(option)] != start + option:
+            raise UserError(_otherwise(text, kind, answer))
+        return start, option, whole[len(start) + len(option) :]
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    for first, last in found["offset_mapping"]:
         if first < end < last:
-            return (
+            raise UserError(
                 f"the {kind} {answer!r} ends in {text[first:end]!r}, which is one token with what follows it, "
                 f"{text[first:last]!r}: take {text[end:last]!r} into the answer, or put a word or sign between them"
             )
         if first < begin < last:
-            return (
+            raise UserError(
                 f"the prompt ends in {text[first:begin]!r}, which is one token with what follows it, "
                 f"{text[first:last]!r}: move the beginning of the {kind} {answer!r}"
             )
+    whole = (first_token(tokenizer), *found["input_ids"])
+    before, behind = (1 + sum(last <= place for _, last in found["offset_mapping"]) for place in (begin, end))
+    if before == behind:
+        raise UserError(_otherwise(text, kind, answer))
+    return whole[:before], whole[before:behind], whole[behind:]
+
+
+def _otherwise(text: str, kind: str, answer: str) -> str:
     return f"the tokenizer parts {text[:60]!r} otherwise than its prompt and the {kind} {answer!r} alone: reword it"
 
 

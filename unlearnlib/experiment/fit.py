@@ -1,12 +1,14 @@
 """Do the data fit the model? Asked before anything is trained: what does not fit would only show after it.
 
-A text may be longer than the profile or the model allows, and an answer may end inside a token of the text, where its
-probability cannot be told from that of what follows it.
+The gradients of single texts must be exact in this family of models. A text may be longer than the profile or the model
+allows, and an answer may end inside a token of the text, where its probability cannot be told from that of what follows
+it.
 """
 
 from unlearnlib.core.profiles import Profile
 from unlearnlib.data.examples import ask_for, encode
 from unlearnlib.data.split import Split
+from unlearnlib.gradients.per_example import check_exact
 from unlearnlib.models import loading
 
 _fitting: set[tuple] = set()  # what has been checked already: a job trains several models on the same texts
@@ -21,6 +23,7 @@ def check(profile: Profile, split: Split, model, tokenizer) -> None:
     asked = (profile.base_model, profile.max_tokens, split)
     if asked in _fitting:
         return
+    check_exact(model)
     encode(tokenizer, split, profile.max_tokens)
     for record in (*split.heldout, *split.retain, *split.never_seen, *split.remaining):
         for number in range(len(record.paraphrases)):

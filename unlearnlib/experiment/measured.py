@@ -49,7 +49,7 @@ class Experiment:
             raise UserError(f"seed {seed!r} is no whole number from 0 on: give seeds such as [0, 1]")
         self.seed = int(seed)
         self.split = training_jobs.split_of(self.profile, seed)
-        # Kind and name of the model that forgets, and of the reference (see unlearnlib.experiment.training_jobs.models).
+        # Kind and name (see unlearnlib.experiment.training_jobs.models) of the model that forgets, and the reference.
         self._finetuned, self._reference = ("finetuned", "finetuned"), ("retrained", "retrained")
         if points is not None:
             self._reference = ("smaller-sets", f"without {points}")
@@ -173,7 +173,8 @@ class Experiment:
             # A byte-level tokenizer spells a word differently behind a space and at the start of a text.
             spelled |= {word} if any(text.startswith(word) for text in texts) else set()
             spelled |= {" " + word} if any(" " + word in text for text in texts) else set()
-        return tuple(sorted({token for word in spelled for token in self.tokenizer(word)["input_ids"]}))
+        encoded = [self.tokenizer(word, add_special_tokens=False)["input_ids"] for word in spelled]
+        return tuple(sorted({token for tokens in encoded for token in tokens}))
 
     # What is computed, once
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
+from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
 from unlearnlib.gradients.algebra import Gradient, add
 from unlearnlib.gradients.capture import Captured, capture
 from unlearnlib.gradients.rules import Factors, densify, factors, merged
-from unlearnlib.models.layers import WPE, WTE
+from unlearnlib.models.anatomy import anatomy
 
 
 def capture_at(
@@ -24,7 +25,8 @@ def capture_at(
     where = next(model.parameters()).device
     tokens, lengths = batches.pad(sequences)
     tokens = tokens.to(where)
-    parts = None if parts is None else {*parts, *([f"{WTE}#input"] if WPE in set(parts) else [])}
+    if parts is not None and anatomy(model).position_weight in (parts := set(parts)):
+        parts.add(anatomy(model).part(anatomy(model).embedding, "weight"))  # theirs are read from the embedding's
     with torch.enable_grad(), capture(model, parts, backward_hooks=False) as captured:
         loss = batches.text_losses(model, tokens, lengths, spans).sum()
         names = list(captured.outputs)
@@ -56,6 +58,33 @@ def per_example_gradients(
         stacked = densify(model, factors(captured, rows), parts)
         for row in range(len(sequences[rows])):
             yield {part: value[row] for part, value in stacked.items()}
+
+
+def check_exact(model) -> None:
+    """Raise UserError, naming the layer, unless the gradients of single texts add up to what autograd gives for all.
+
+    Asked once of a model before it is trained: a family may use a layer twice, or in a way that hooks do not see.
+    """
+    count = model.config.vocab_size
+    texts = [[0, *(7 * place % count for place in range(1, length))] for length in (6, 4)]
+    ours = sum_gradient(model, texts)
+    where = next(model.parameters()).device
+    tokens, lengths = batches.pad(texts)
+    parameters = dict(model.named_parameters())
+    with torch.enable_grad():
+        loss = batches.text_losses(model, tokens.to(where), lengths).sum()
+        slopes = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    for name, slope in zip(parameters, slopes, strict=True):
+        mine = sum(value for part, value in ours.items() if part.partition("#")[0] == name)
+        slope = torch.zeros_like(parameters[name]) if slope is None else slope
+        if not torch.is_tensor(mine) or not torch.allclose(
+            mine, slope, rtol=1e-3, atol=1e-3 * float(slope.abs().max())
+        ):
+            kind = type(model.get_submodule(name.rpartition(".")[0])).__name__
+            raise UserError(
+                f"the gradients of single texts cannot be had of {name}, which belongs to a {kind}: a "
+                f"{type(model).__name__} cannot be the base_model here"
+            )
 
 
 def sum_gradient(

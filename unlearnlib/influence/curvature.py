@@ -13,7 +13,8 @@ from torch.func import functional_call, jvp
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
 from unlearnlib.gradients.algebra import Gradient
-from unlearnlib.models.layers import HALVES, Selection
+from unlearnlib.models.anatomy import HALVES
+from unlearnlib.models.layers import Selection
 
 Sequences = Sequence[Sequence[int]]
 Product = Callable[[Gradient], Gradient]

@@ -14,10 +14,10 @@ from transformers.pytorch_utils import Conv1D
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
+from unlearnlib.models.anatomy import anatomy
 
 Sequences = Sequence[Sequence[int]]
 INSTALL = "pip install --no-deps kronfluence accelerate einops einconv opt-einsum"
-KINDS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 
 
 def with_linear_layers(model):
@@ -62,7 +62,12 @@ def ekfac_scores(
         raise UserError(f"EK-FAC needs kronfluence, which is not installed: {INSTALL}") from None
     if not (len(train) and len(points) and len(queries)):
         raise UserError("no texts to score: give training texts, points and queries")
-    tracked = [f"transformer.h.{block}.{kind}" for block in range(model.config.n_layer) for kind in KINDS]
+    prepared_model, blocks = with_linear_layers(model).float(), anatomy(model).blocks
+    tracked = [
+        name
+        for name, module in prepared_model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.startswith(tuple(f"{block}." for block in blocks))
+    ]
 
     class Language(Task):
         """Next-token loss; each text counts by its mean token loss."""
@@ -87,7 +92,7 @@ def ekfac_scores(
 
     task = Language()
     with tempfile.TemporaryDirectory(prefix="unlearnlib-") as folder:
-        prepared = prepare_model(with_linear_layers(model).float(), task)
+        prepared = prepare_model(prepared_model, task)
         on_cpu = next(model.parameters()).device.type == "cpu"
         analyzer = Analyzer("ekfac", prepared, task, cpu=on_cpu, output_dir=folder, disable_tqdm=True)
         analyzer.fit_all_factors("factors", dataset(train), batch_size, factor_args=FactorArguments(strategy="ekfac"))

@@ -12,7 +12,8 @@ from unlearnlib.data import batches
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.gradients.algebra import Gradient
 from unlearnlib.gradients.rules import Factors, densify, factors
-from unlearnlib.models.layers import WTE, Selection
+from unlearnlib.models.anatomy import Anatomy, anatomy
+from unlearnlib.models.layers import Selection
 
 Sequences = Sequence[Sequence[int]]
 Spans = Sequence[tuple[int, int]] | None
@@ -126,12 +127,14 @@ def activation_gradient_products(model, sequences: Sequences, batch_size: int = 
 
     The first reading of the paper's "dot product of activations and gradients": to first order, how much a text's loss
     would rise if the layer's activations were enlarged, so minus what it would rise if they were taken away. Layers:
-    `embedding`, `h.0` and so on, `ln_f`; nats.
+    `embedding` (what goes into the first block), `h.0` and so on, `ln_f` if there is one; nats.
     """
     _check_some(sequences)
     where = next(model.parameters()).device
-    names = ["embedding", *[f"h.{index}" for index in range(model.config.n_layer)], "ln_f"]
-    modules = [model.transformer.drop, *model.transformer.h, model.transformer.ln_f]
+    known = anatomy(model)
+    blocks = {f"h.{index}": name for index, name in enumerate(known.blocks)}
+    modules = {**blocks, **({"ln_f": known.norm} if known.norm else {})}
+    names = ["embedding", *modules]
     result = {name: torch.zeros(len(sequences), dtype=torch.float64) for name in names}
     for start in range(0, len(sequences), batch_size):
         rows = slice(start, start + batch_size)
@@ -143,7 +146,12 @@ def activation_gradient_products(model, sequences: Sequences, batch_size: int = 
 
             return hook
 
-        handles = [module.register_forward_hook(keep(name)) for name, module in zip(names, modules, strict=True)]
+        def keep_first(_module, inputs, named, caught=caught):  # what goes into the first block has come out of these
+            caught["embedding"] = inputs[0] if inputs else named["hidden_states"]
+
+        first_block = model.get_submodule(known.blocks[0])
+        handles = [first_block.register_forward_pre_hook(keep_first, with_kwargs=True)]
+        handles += [model.get_submodule(module).register_forward_hook(keep(name)) for name, module in modules.items()]
         try:
             with torch.enable_grad():
                 tokens, lengths = batches.pad(sequences[rows])
@@ -173,11 +181,11 @@ def _row_by_row(
     model, first: Factors, second: Factors, count: int, selections: Mapping[str, Selection]
 ) -> torch.Tensor:
     """Return float64 [count]: the product of each text's gradient in `first` with the same row's in `second`."""
-    result = torch.zeros(count, dtype=torch.float64)
+    result, known = torch.zeros(count, dtype=torch.float64), anatomy(model)
     for name, selection in selections.items():
-        owner = "lm_head" if name == WTE else name.removesuffix(".weight")
-        if selection.rows is None and (name == WTE or f"{owner}/output_gradient" in first):
-            products = _over_token_pairs(first, second, owner, selection.halves or ())
+        uses = _uses(known, name, selection)
+        if selection.rows is None and all(f"{module}/output_gradient" in first for module in uses):
+            products = _over_token_pairs(first, second, known, uses)
             if not torch.isfinite(products).all():
                 raise UserError(_broken(name))
             result += products.cpu()
@@ -188,30 +196,34 @@ def _row_by_row(
     return result
 
 
-def _over_token_pairs(first: Factors, second: Factors, owner: str, halves: Sequence[str]) -> torch.Tensor:
-    """Return float64 [texts]: products of gradients of one module's weight from their factors, row by row.
+def _uses(known: Anatomy, name: str, selection: Selection) -> list[str]:
+    """Return the modules whose factors hold a parameter's gradient: of a tied embedding those of the chosen halves."""
+    if selection.halves is None:
+        return [name.removesuffix(".weight")]
+    return [module for half, module in (("output", known.head), ("input", known.embedding)) if half in selection.halves]
+
+
+def _over_token_pairs(first: Factors, second: Factors, known: Anatomy, uses: Sequence[str]) -> torch.Tensor:
+    """Return float64 [texts]: products of gradients of one weight from the factors of its uses, row by row.
 
     The product of two sums of outer products is a sum over pairs of tokens of (input . input) (output . output): no
-    matrix is ever formed, which is cheaper where texts are short and layers wide. `halves`: of the tied embedding.
+    matrix is ever formed, which is cheaper where texts are short and layers wide. An embedding's inputs are token ids.
     """
     total = torch.zeros((), dtype=torch.float64)
-    if not halves or "output" in halves:
-        inputs = first[f"{owner}/input"] @ second[f"{owner}/input"].mT
-        outputs = first[f"{owner}/output_gradient"] @ second[f"{owner}/output_gradient"].mT
+    for module in uses:
+        one, other = first[f"{module}/input"], second[f"{module}/input"]
+        inputs = one.unsqueeze(2) == other.unsqueeze(1) if module == known.embedding else one @ other.mT
+        outputs = first[f"{module}/output_gradient"] @ second[f"{module}/output_gradient"].mT
         total = total + (inputs * outputs).double().sum((1, 2)).cpu()
-    if "input" in halves:
-        same = first["transformer.wte/input"].unsqueeze(2) == second["transformer.wte/input"].unsqueeze(1)
-        outputs = first["transformer.wte/output_gradient"] @ second["transformer.wte/output_gradient"].mT
-        total = total + (same * outputs).double().sum((1, 2)).cpu()
-    if len(halves) == 2:
-        total = total + (_across(first, second) + _across(second, first)).cpu()
+    if len(uses) == 2:
+        total = total + (_across(first, second, known) + _across(second, first, known)).cpu()
     return total
 
 
-def _across(looked_up: Factors, put_out: Factors) -> torch.Tensor:
+def _across(looked_up: Factors, put_out: Factors, known: Anatomy) -> torch.Tensor:
     """Return float64 [texts]: the input half of the tied embedding's gradient times the output half's."""
-    ids, slopes = looked_up["transformer.wte/input"], looked_up["transformer.wte/output_gradient"]
-    hidden, logits = put_out["lm_head/input"], put_out["lm_head/output_gradient"]
+    ids, slopes = looked_up[f"{known.embedding}/input"], looked_up[f"{known.embedding}/output_gradient"]
+    hidden, logits = put_out[f"{known.head}/input"], put_out[f"{known.head}/output_gradient"]
     at_ids = logits.gather(2, ids.unsqueeze(1).expand(-1, logits.shape[1], -1))
     return (at_ids * (hidden @ slopes.mT)).double().sum((1, 2))
 
@@ -227,7 +239,8 @@ def _stacked(
     parts = algebra.parts_of({name: selection})
     shape = model.get_parameter(name).shape
     mask = selection.mask(torch.ones_like(model.get_parameter(name).data)) if selection.rows else None
-    owners = {name.rpartition(".")[0], "lm_head", "transformer.wte"}  # the embeddings share what was captured
+    known = anatomy(model)
+    owners = {name.rpartition(".")[0], known.head, known.embedding}  # the embeddings share what was captured
     mine = {key: value for key, value in stored.items() if key.partition("/")[0] in owners}
     together = max(1, LARGEST // shape.numel())
     for start in range(0, count, together):

@@ -1,9 +1,11 @@
 """What a model knows: every metric for every example of every set, as tidy rows.
 
 Evaluation knows no method. Multiple-choice questions are answered in one pass: a prompt and all its answers form one
-sequence in which no answer sees another (a tree of attention), so a prompt is read once and not six times.
+sequence in which no answer sees another (a tree of attention), so a prompt is read once and not six times. A family
+whose attention cannot be told so is asked each answer in a sequence of its own.
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -77,28 +79,21 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
 
     Without `texts` only the answers are scored (text_nll is NaN), which spares most of the output layer's work.
     """
-    where = next(model.parameters()).device
     counts = len(questions[0].answers)
     totals, hits = np.zeros((len(questions), counts)), np.zeros(len(questions), bool)
     text_nll = np.full(len(questions), np.nan)
     log_p, predicted = [np.zeros(0, np.float32)] * len(questions), [np.zeros(0, bool)] * len(questions)
+    score = _by_tree if carries_tree(model) else _one_by_one
 
     # Questions of like length share a batch, which keeps padding small.
     order = sorted(range(len(questions)), key=lambda row: _width(questions[row], texts))
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         group = [questions[row] for row in rows]
-        trees = [_tree(question, texts, _width(group[-1], texts)) for question in group]
-        tokens, positions, allowed = (torch.stack(part).to(where) for part in zip(*trees, strict=True))
-        hidden = model.transformer(tokens, position_ids=positions, attention_mask=allowed[:, None]).last_hidden_state
-        scored = [_scored(question, texts) for question in group]
-        places = [(place, *pair) for place, (pairs, _) in enumerate(scored) for pair in pairs]
-        row_index, source, target = torch.tensor(places, device=where).T
-        logits = model.lm_head(hidden[row_index, source])
-        picked = (logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(1)).double().cpu().numpy()
-        best = (logits.argmax(1) == target).cpu().numpy()
+        picked, best = score(model, group, texts)
         begin = 0
-        for row, (pairs, spans) in zip(rows, scored, strict=True):
+        for row, question in zip(rows, group, strict=True):
+            pairs, spans = _scored(question, texts)
             mine, right = picked[begin : begin + len(pairs)], best[begin : begin + len(pairs)]
             begin += len(pairs)
             totals[row] = [mine[start:stop].sum() for start, stop in spans]
@@ -109,6 +104,65 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
                 log_p[row] = mine[whole].astype(np.float32)  # exact: these are numbers of a float32 computation
     lengths = np.array([len(question.answers[0]) for question in questions])
     return Answers(totals, hits, -totals[:, 0] / lengths, text_nll, log_p, predicted)
+
+
+def _by_tree(model, group: Sequence[Question], texts: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for every token to score of every question in turn, its log p and whether the model would have chosen
+    it: each question is one sequence, a tree of attention. The longest question comes last."""
+    where = next(model.parameters()).device
+    trees = [_tree(question, texts, _width(group[-1], texts)) for question in group]
+    tokens, positions, allowed = (torch.stack(part).to(where) for part in zip(*trees, strict=True))
+    mask = allowed[:, None]
+    if model.config._attn_implementation == "eager":  # adds its mask to the scores
+        mask = torch.zeros(mask.shape, device=where).masked_fill(~mask, torch.finfo(torch.float32).min)
+    hidden = model.base_model(tokens, position_ids=positions, attention_mask=mask).last_hidden_state
+    places = [(place, *pair) for place, question in enumerate(group) for pair in _scored(question, texts)[0]]
+    row_index, source, target = torch.tensor(places, device=where).T
+    return _picked(model.get_output_embeddings()(hidden[row_index, source]), target)
+
+
+def _one_by_one(model, group: Sequence[Question], texts: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same as _by_tree, with a sequence for every answer: for models whose attention takes no tree."""
+    where = next(model.parameters()).device
+    sequences, places = [], []
+    for question in group:
+        start = len(question.prompt)
+        for number, branch in enumerate(_branches(question, texts)):
+            row = len(sequences)
+            sequences.append(question.prompt + branch)
+            if texts and number == 0:
+                places += [(row, place - 1, question.prompt[place]) for place in range(1, start)]
+            places += [(row, start - 1 + place, token) for place, token in enumerate(branch)]
+    tokens, _ = batches.pad(sequences)
+    logits = model(tokens.to(where)).logits
+    row_index, source, target = torch.tensor(places, device=where).T
+    return _picked(logits[row_index, source], target)
+
+
+def _picked(logits: torch.Tensor, target: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    picked = (logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(1)).double().cpu().numpy()
+    return picked, (logits.argmax(1) == target).cpu().numpy()
+
+
+_carried: "weakref.WeakKeyDictionary[torch.nn.Module, dict[str, bool]]" = weakref.WeakKeyDictionary()
+
+
+@torch.no_grad()
+def carries_tree(model) -> bool:
+    """Tell whether a model gives an answer in a tree of attention what it gives it in a sequence of its own: tried out
+    once, on a few tokens. A family may have attention of another kind, or do more to its logits than its output layer.
+    """
+    known = _carried.setdefault(model, {})
+    kind = model.config._attn_implementation
+    if kind not in known:
+        question = Question((0, 1, 2, 3), ((4, 5), (6, 7, 1), (2,)), (3, 4))
+        plain, _ = _one_by_one(model, [question], texts=True)
+        try:
+            tree, _ = _by_tree(model, [question], texts=True)
+            known[kind] = bool(np.allclose(tree, plain, rtol=1e-3, atol=1e-3))
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
+            known[kind] = False
+    return known[kind]
 
 
 def _log_odds(log_p: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ def continuations(
 
     Fewer where the model has no position left for more.
     """
-    where, positions = next(model.parameters()).device, model.config.n_positions
+    where, positions = next(model.parameters()).device, model.config.max_position_embeddings
     if max(map(len, prompts)) + max(lengths) - 1 > positions:
         lengths = [min(length, positions + 1 - len(prompt)) for prompt, length in zip(prompts, lengths, strict=True)]
         if len(prompts) > 1:  # all of a batch write as much as the longest: each alone stops at its own end
@@ -38,7 +38,7 @@ def continuations(
             attention_mask=mask.to(where),
             max_new_tokens=max(lengths),
             **({"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0}),
-            pad_token_id=model.config.eos_token_id,
+            pad_token_id=0,  # what stands before a prompt is not attended to
             # An end-of-text token must not stop a row early, which is cut at its own reference's end: so the token that
             # would stop it is one that the model has not, and never writes.
             eos_token_id=model.config.vocab_size,

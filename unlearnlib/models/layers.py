@@ -6,10 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from unlearnlib.core.errors import UserError, nearest
-
-WTE = "transformer.wte.weight"
-WPE = "transformer.wpe.weight"
-HALVES = ("input", "output")
+from unlearnlib.models.anatomy import HALVES, anatomy
 
 
 @dataclass(frozen=True)
@@ -39,47 +36,78 @@ def _rows_of_the_name(rows: tuple[int, ...]) -> tuple[int, ...]:
     return rows
 
 
+LAST = 2  # so many blocks are the last ones: the paper's blocks 11 and 12 of 12
+
+
 # What a layer's name means, beside the blocks h.0, h.1, ...: a function from the model and the token ids of the name of
 # the one to forget to the selected parameters. A row of its own, so that a new name makes nothing else new.
 LAYERS: dict[str, Callable[[torch.nn.Module, tuple[int, ...]], dict[str, Selection]]] = {
-    "embedding": lambda model, rows: {WTE: Selection(HALVES)},
-    "position_embedding": lambda model, rows: {WPE: Selection()},
-    "ln_f": lambda model, rows: _below(model, "ln_f"),
-    "input_embedding": lambda model, rows: {WTE: Selection(("input",))},
-    "output_embedding": lambda model, rows: {WTE: Selection(("output",))},
-    "name_rows": lambda model, rows: {WTE: Selection(HALVES, _rows_of_the_name(rows))},
-    "embedding_without_name_rows": lambda model, rows: {WTE: Selection(HALVES, _rows_of_the_name(rows), without=True)},
-    "all": lambda model, rows: {
-        name: Selection(HALVES if name == WTE else None) for name, _ in model.named_parameters()
+    "embedding": lambda model, rows: _embedding(model),
+    "position_embedding": lambda model, rows: {
+        _there(model, "positions", "learned positions") + ".weight": Selection()
     },
+    "ln_f": lambda model, rows: _below(model, _there(model, "norm", "normalisation behind its blocks")),
+    "input_embedding": lambda model, rows: _embedding(model, halves=("input",)),
+    "output_embedding": lambda model, rows: {
+        anatomy(model).head_weight: Selection(("output",) if anatomy(model).tied else None)
+    },
+    "name_rows": lambda model, rows: _embedding(model, rows=_rows_of_the_name(rows)),
+    "embedding_without_name_rows": lambda model, rows: _embedding(model, rows=_rows_of_the_name(rows), without=True),
+    "last_blocks": lambda model, rows: _below(model, *anatomy(model).blocks[-LAST:]),
+    "all_but_last_blocks": lambda model, rows: {
+        name: selection
+        for name, selection in _everything(model).items()
+        if name not in _below(model, *anatomy(model).blocks[-LAST:])
+    },
+    "all": lambda model, rows: _everything(model),
 }
 
 
-def _below(model, layer: str) -> dict[str, Selection]:
+def _embedding(model, halves: tuple[str, ...] = HALVES, **which) -> dict[str, Selection]:
+    """Return the table of input embeddings; where it is the output layer too, these of its uses."""
+    known = anatomy(model)
+    return {known.embedding_weight: Selection(halves if known.tied else None, **which)}
+
+
+def _everything(model) -> dict[str, Selection]:
+    known = anatomy(model)
+    tied = known.embedding_weight if known.tied else None
+    return {name: Selection(HALVES if name == tied else None) for name, _ in model.named_parameters()}
+
+
+def _there(model, part: str, what: str) -> str:
+    name = getattr(anatomy(model), part)
+    if name is None:
+        raise UserError(f"a {type(model).__name__} has no {what}: name other layers")
+    return name
+
+
+def _below(model, *modules: str) -> dict[str, Selection]:
     names = (name for name, _ in model.named_parameters())
-    return {name: Selection() for name in names if name.startswith(f"transformer.{layer}.")}
+    return {name: Selection() for name in names if name.startswith(tuple(f"{module}." for module in modules))}
 
 
 def layer_names(model) -> list[str]:
-    """Return the names of the layers of a GPT-2: the blocks, and those of LAYERS."""
-    return [*(f"h.{index}" for index in range(model.config.n_layer)), *LAYERS]
+    """Return the names of the layers of a model: its blocks, h.0 and so on, and those of LAYERS."""
+    return [*(f"h.{index}" for index in range(len(anatomy(model).blocks))), *LAYERS]
 
 
 def resolve(model, layers: str, name_rows: Iterable[int] = ()) -> dict[str, Selection]:
     """Return what `layers` names, as a mapping from parameter name to Selection.
 
-    `layers` is one name or several joined by `+` (`h.10+h.11`). `embedding` is the tied matrix, `input_embedding` and
-    `output_embedding` the gradient of one use of it; `name_rows` and `embedding_without_name_rows` need the token ids
-    of the subject's name in `name_rows`. Raises UserError for a name that matches no parameter.
+    `layers` is one name or several joined by `+` (`h.0+h.1`). `embedding` is the table of input embeddings, and of a
+    model whose output layer is the same matrix both of its uses, `input_embedding` and `output_embedding` the gradient
+    of one use of it; `name_rows` and `embedding_without_name_rows` need the token ids of the subject's name in
+    `name_rows`; `last_blocks` are the last two. Raises UserError for a name that matches no parameter.
     """
     rows = tuple(sorted(set(name_rows)))
-    blocks = {f"h.{index}" for index in range(model.config.n_layer)}
+    blocks = {f"h.{index}": name for index, name in enumerate(anatomy(model).blocks)}
     chosen: dict[str, Selection] = {}
     for layer in layers.split("+"):
         if layer in LAYERS:
             part = LAYERS[layer](model, rows)
         elif layer in blocks:
-            part = _below(model, layer)
+            part = _below(model, blocks[layer])
         else:
             raise UserError(f"no layer {layer!r} in this model: {nearest(layer, layer_names(model))}")
         for name, selection in part.items():

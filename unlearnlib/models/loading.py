@@ -1,4 +1,4 @@
-"""The base model and its tokenizer, and which parameter belongs to which layer."""
+"""Loading a causal language model and its tokenizer, of any family."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import torch
 
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError, nearest
+from unlearnlib.models.anatomy import anatomy
 
 ATTENTION = ("sdpa", "eager")
 
@@ -24,14 +25,14 @@ def device(name: str) -> torch.device:
 
 
 def load(name: str, attention: str = "sdpa", on: str = "cpu"):
-    """Return (model, tokenizer) of a GPT-2 language model in a local folder or on the model hub.
+    """Return (model, tokenizer) of a causal language model in a local folder or on the model hub.
 
-    A relative folder is looked up in the repository first. The model is in eval mode, in float32, with every dropout at
-    zero: recorded gradients, replay and influence all need a deterministic loss. `attention` is `sdpa` (fast) or
-    `eager` (needed for second derivatives on the CPU). Raises UserError in one line where the folder or the hub has no
-    usable GPT-2.
+    A relative folder is looked up in the repository first. Whatever the weights are kept in (bfloat16, several files),
+    the model is in float32, in eval mode, with every dropout at zero: recorded gradients, replay and influence all need
+    a deterministic loss. `attention` is `sdpa` (fast) or `eager` (needed for second derivatives on the CPU). Raises
+    UserError in one line where the folder or the hub has no model that can be used, and says why.
     """
-    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     where = device(on)
     if attention not in ATTENTION:
@@ -45,16 +46,8 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
     local = problem is not None
     try:
         with quiet():
-            # gelu_pytorch_tanh is the same function as GPT-2's gelu_new, fused: about 15% faster on the CPU.
-            config = GPT2Config.from_pretrained(
-                source,
-                attn_pdrop=0.0,
-                embd_pdrop=0.0,
-                resid_pdrop=0.0,
-                activation_function="gelu_pytorch_tanh",
-                local_files_only=local,
-            )
-            model, loading = GPT2LMHeadModel.from_pretrained(
+            config = _deterministic(AutoConfig.from_pretrained(source, local_files_only=local))
+            model, loading = AutoModelForCausalLM.from_pretrained(
                 source,
                 config=config,
                 dtype=torch.float32,
@@ -65,15 +58,13 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
             )
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
     except Exception as error:  # transformers, safetensors and tokenizers each raise kinds of their own
-        trouble = "the folder is damaged" if folder else "the hub has it, but not as a GPT-2 that can be read"
+        trouble = "the folder is damaged" if folder else "the hub has it, but not as a causal language model to be read"
         if problem is not None:
             trouble = "it is not in the local cache, and the model hub cannot be reached or has no such model"
         raise UserError(
-            f"cannot load {name!r}: {trouble}; save GPT-2 and its tokenizer with save_pretrained() to a folder and "
+            f"cannot load {name!r}: {trouble}; save a model and its tokenizer with save_pretrained() to a folder and "
             f"name that folder as base_model in the profile ({_first_line(problem or error)})"
         ) from error
-    if not config.tie_word_embeddings:
-        raise UserError(f"{name!r}: the output layer is not tied to the embedding, as GPT-2's is; use a tied model")
     absent = sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])])
     if absent:
         # transformers would fill such weights with random numbers and go on.
@@ -81,18 +72,41 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
             f"{name!r}: {len(absent)} of the weights that its config.json asks for are missing or of another shape, "
             f"such as {absent[0]}; save model and config together with save_pretrained()"
         )
-    if tokenizer.eos_token_id is None or len(tokenizer) > config.vocab_size:
+    _check_tokenizer(name, tokenizer, config)
+    anatomy(model)  # its parts have names, or it cannot be used
+    tokenizer.model_max_length = config.max_position_embeddings  # some tokenizers are saved without it
+    own = model.generation_config  # whatever else its authors prefer: what is written here is told by its caller
+    model.generation_config = GenerationConfig(bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id)
+    return model.eval().to(where), tokenizer
+
+
+def _deterministic(config):
+    """Return the settings of a model without dropout, and with the fastest of equal activations."""
+    for name, value in config.to_dict().items():
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+    if getattr(config, "activation_function", None) == "gelu_new":
+        # The same function as GPT-2's gelu_new, fused: about 15% faster on the CPU.
+        config.activation_function = "gelu_pytorch_tanh"
+    return config
+
+
+def _check_tokenizer(name: str, tokenizer, config) -> None:
+    if (tokenizer.bos_token_id, tokenizer.eos_token_id) == (None, None):
+        raise UserError(
+            f"{name!r}: its tokenizer has no token for the beginning or the end of a text (end-of-text "
+            f"{tokenizer.eos_token!r}); save the tokenizer that the model was trained with there"
+        )
+    if len(tokenizer) > config.vocab_size:
         raise UserError(
             f"{name!r}: the tokenizer ({len(tokenizer)} tokens, end-of-text {tokenizer.eos_token!r}) is not that of "
             f"the model ({config.vocab_size} tokens); save the tokenizer that the model was trained with there"
         )
-    tokenizer.model_max_length = config.n_positions  # some tokenizers are saved without it
-    return model.eval().to(where), tokenizer
 
 
 def check_positions(model, max_tokens: int) -> None:
     """Raise UserError where a profile allows longer texts than the model has positions for."""
-    positions = model.config.n_positions
+    positions = model.config.max_position_embeddings
     if max_tokens > positions:
         raise UserError(
             f"max_tokens is {max_tokens}, but the model has {positions} positions: set max_tokens to {positions} or "
@@ -139,6 +153,13 @@ def _looks_like_hub_name(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~", "data/", "runs/"))
 
 
+def _causal() -> set[str]:
+    """Return the kinds of models (model_type) that transformers can load as causal language models."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
 def _check_folder(folder: Path) -> None:
     config = folder / "config.json"
     if not config.is_file():
@@ -147,9 +168,9 @@ def _check_folder(folder: Path) -> None:
         kind = dict(json.loads(config.read_text())).get("model_type")
     except (ValueError, TypeError) as error:
         raise UserError(f"{config}: not a JSON object ({_first_line(error)}); save the model again") from error
-    if kind != "gpt2":
-        raise UserError(f"{folder}: the model is a {kind!r}, and the experiments need a GPT-2 (model_type gpt2)")
+    if kind not in _causal():
+        raise UserError(f"{folder}: a {kind!r} (model_type) is no causal language model that transformers knows")
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
         raise UserError(f"{folder}: no weights (model.safetensors) in this folder; save the model again")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "tokenizer.model")):
         raise UserError(f"{folder}: no tokenizer (tokenizer.json) in this folder; save the tokenizer there too")
