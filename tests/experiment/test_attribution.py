@@ -14,7 +14,7 @@ from unlearnlib.experiment.variants import Variant
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.influence import scores
 from unlearnlib.measures.evaluation import text_nll
-from unlearnlib.methods import task
+from unlearnlib.methods import path
 from unlearnlib.models.layers import resolve
 
 
@@ -52,7 +52,7 @@ def test_gradient_dot_is_the_product_of_two_gradients(experiment, points, loss):
 
     changed = {}
     for sign in (1, -1):
-        with task.applied(model, {name: sign * step * value for name, value in slope.items()}) as moved:
+        with path.applied(model, {name: sign * step * value for name, value in slope.items()}) as moved:
             changed[sign] = loss_of(moved)
     assert row["value"] == pytest.approx((changed[1] - changed[-1]) / (2 * step), rel=0.01)
     assert row["seconds"] > 0 and row["loss"] == loss and np.isnan(row["residual"])

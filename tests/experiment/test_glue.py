@@ -22,6 +22,7 @@ from unlearnlib.experiment.replayed import compared
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.measures.generation import rouge_rows
 from unlearnlib.methods import fuzzy_matching
+from unlearnlib.models.layers import resolve
 from unlearnlib.training import replay, storage
 
 FIRST = Variant("first epoch")
@@ -37,6 +38,15 @@ def changed(experiment, change):
         for name, parameter in model.named_parameters():
             parameter += change.get(name, 0.0)
     return model
+
+
+def change_of(experiment, variant, step):
+    """The change that a straight method makes at a step: along its recorded gradient, of that length."""
+    assert variant.method == "recorded"
+    chosen = resolve(experiment.finetuned, variant.layers)
+    total = experiment.request.record.total(chosen, variant.options.get("epochs", "first"))
+    length = math.sqrt(sum(float(value.double().pow(2).sum()) for value in total.values()))
+    return {name: step * value / length for name, value in total.items()}
 
 
 @torch.no_grad()
@@ -98,7 +108,7 @@ def test_the_calibrated_step_is_where_the_forget_set_comes_to_the_target(experim
     found, target, forget = experiment.calibrated(variant), experiment.target(), experiment.sets["forget"]
 
     def known(step) -> float:
-        return mean(answers(changed(experiment, experiment.path(variant)(step)), forget))
+        return mean(answers(changed(experiment, change_of(experiment, variant, step)), forget))
 
     assert found.reached and found.step_size > experiment.profile.smallest_step, "or nothing was calibrated"
     assert found.value == pytest.approx(known(found.step_size), rel=1e-3)
@@ -110,7 +120,7 @@ def test_the_calibrated_step_is_where_the_forget_set_comes_to_the_target(experim
 
 
 def test_the_forget_probability_is_that_of_the_changed_model(experiment):
-    change = experiment.path(EMBEDDING)(0.7)
+    change = change_of(experiment, EMBEDDING, 0.7)
     expected = mean(answers(changed(experiment, change), experiment.sets["forget"]))
     assert experiment.forget_probability(changed(experiment, change)) == pytest.approx(expected, rel=1e-3)
     assert experiment.forget_probability(experiment.finetuned) == pytest.approx(
@@ -125,7 +135,7 @@ def test_a_model_is_evaluated_at_the_step_that_is_asked_for(experiment):
     assert found[["method", "layers", "step_size"]].drop_duplicates().to_numpy().tolist() == [
         ["first epoch", "all", step]
     ]
-    model = changed(experiment, experiment.path(FIRST)(step))
+    model = changed(experiment, change_of(experiment, FIRST, step))
     start = experiment.references().query("method == 'finetuned'")
     for name in ("forget", "retain"):
         examples = experiment.sets[name]
@@ -149,7 +159,7 @@ def test_at_equal_forgetting_every_variant_stands_at_its_own_calibrated_step(exp
         assert (
             set(found["step_size"]) == {step} and found["reached"].all() and set(found["set"]) == set(experiment.sets)
         )
-        expected = mean(answers(changed(experiment, experiment.path(variant)(step)), experiment.sets["forget"]))
+        expected = mean(answers(changed(experiment, change_of(experiment, variant, step)), experiment.sets["forget"]))
         assert np.mean(list(values_of(found, "forget", "answer_probability").values())) == pytest.approx(
             expected, rel=1e-3
         )
@@ -181,7 +191,7 @@ def test_the_frontier_goes_from_the_finetuned_model_through_the_calibrated_step_
     )
     for step in (0.0, calibrated, lengths[-1]):
         rows = found[(found["step_size"] == step) & (found["metric"] == "answer_probability")].set_index("set")["value"]
-        model = changed(experiment, experiment.path(FIRST)(step))
+        model = changed(experiment, change_of(experiment, FIRST, step))
         for name in ("forget", "retain"):
             assert rows[name] == pytest.approx(mean(answers(model, experiment.sets[name])), rel=1e-3, abs=1e-6)
 
@@ -196,7 +206,7 @@ def test_all_layers_are_compared_at_the_whole_models_step(experiment):
     found = numbers.falls(experiment.references().query("method == 'finetuned'"), after)
     before = mean(answers(experiment.load("finetuned"), experiment.sets["forget"]))
     for layers, variant in variants.items():
-        left = mean(answers(changed(experiment, experiment.path(variant)(step)), experiment.sets["forget"]))
+        left = mean(answers(changed(experiment, change_of(experiment, variant, step)), experiment.sets["forget"]))
         assert found.loc[0, layers] == pytest.approx(before - left, abs=1e-3)
 
 
@@ -221,7 +231,7 @@ def texts_of(written) -> dict[str, tuple[str, str, str]]:
 
 def test_generations_are_greedy_and_as_long_as_the_text(experiment):
     step = experiment.calibrated(FIRST).step_size
-    of_step = written_by_hand(experiment, changed(experiment, experiment.path(FIRST)(step)), "forget")
+    of_step = written_by_hand(experiment, changed(experiment, change_of(experiment, FIRST, step)), "forget")
     found = experiment.generations(FIRST, ["forget"], step)
     assert texts_of(found) == of_step and set(found["step_size"]) == {step} and set(found["method"]) == {"first epoch"}
     both = experiment.generations("finetuned")

@@ -16,7 +16,7 @@ from unlearnlib.measures import landscape as landscapes
 from unlearnlib.methods import fuzzy_matching
 from unlearnlib.methods.fuzzy_matching import picked
 from unlearnlib.methods.iterative import iterative_walk
-from unlearnlib.methods.task import applied
+from unlearnlib.methods.path import applied
 from unlearnlib.models.layers import resolve
 
 TEXTS = {

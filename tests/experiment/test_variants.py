@@ -3,11 +3,15 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import closeness, many
+from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.removal import Modality, Removals
 from unlearnlib.experiment.variants import Variant, distinct
+from unlearnlib.methods.path import change_between, scaled
+from unlearnlib.methods.request import Method
 
 FIRST = Variant("first epoch")
 EMBEDDING = Variant("first epoch", layers="embedding", options={"epochs": "first"})
@@ -67,3 +71,47 @@ def test_modalities_of_one_name_are_refused(experiment, ask):
         ask(removals, [Modality("retrained", "exact")])
     with pytest.raises(UserError, match="two are called 'fuzzy'"):
         distinct([fuzzy, Variant("fuzzy")])
+
+
+# Methods that train, and functions that say what they use
+
+
+TRAINED = Variant(
+    "gradient difference",
+    "gradient difference",
+    options={"steps": 12, "every": 4, "batch_size": 4, "learning_rate": 2e-3},
+)
+
+
+def test_a_trained_method_is_calibrated_at_its_stops_and_trained_once(experiment, monkeypatch):
+    found = experiment.calibrated(TRAINED)
+    assert found.step_size in (0.0, 4.0, 8.0, 12.0) and found.reached == (found.value <= experiment.target())
+    frontier = experiment.frontier(TRAINED)
+    assert {0.0, found.step_size} <= set(frontier["step_size"]) <= {0.0, 4.0, 8.0, 12.0}
+    monkeypatch.setattr(torch.optim, "AdamW", lambda *given, **named: pytest.fail("trained again"))
+    again = Experiment(experiment.profile, 0)
+    with again.at(TRAINED, 8.0) as model:
+        value = again.forget_probability(model)
+    table = experiment.at_step(TRAINED, 8.0, ["forget"])
+    mine = table[table["metric"] == "answer_probability"]["value"].mean()
+    assert mine == pytest.approx(value, rel=1e-3)
+    with pytest.raises(UserError, match="no stop at 5 optimizer steps: choose from: 0, 4, 8, 12"):
+        experiment.at_step(TRAINED, 5.0, ["forget"])
+
+
+def test_a_function_of_a_notebook_is_given_what_it_says_it_uses(experiment):
+    def away(request, times: float = 1.0):
+        assert set(request.retain) == {record.id for record in experiment.split.retain}
+        change = change_between(request.base, request.start)
+        return scaled(request.start, {name: -times * value for name, value in change.items()})
+
+    with pytest.raises(UserError, match="this method asks for 'retain'"):
+        experiment.at_step(Variant("away", away), 0.1, ["forget"])
+    method = Method(away, frozenset({"retain", "base"}))
+    table = experiment.at_step(Variant("away", method), 1.0, ["forget"])
+    base = experiment.references().query("method == 'base' and set == 'forget' and metric == 'text_nll'")["value"]
+    assert table.query("metric == 'text_nll'")["value"].to_numpy() == pytest.approx(base.to_numpy(), rel=1e-3)
+    with pytest.raises(UserError, match="the method 'away' changes the whole model: leave its layers out"):
+        experiment.path(Variant("away", method, layers="embedding"))
+    with pytest.raises(UserError, match="no option 'time' of the method 'away': did you mean 'times'"):
+        experiment.path(Variant("away", method, options={"time": 2}))

@@ -14,7 +14,7 @@ from unlearnlib.gradients import algebra
 from unlearnlib.gradients.record import Record, Recorder
 from unlearnlib.gradients.rules import densify
 from unlearnlib.methods.recorded import recorded_ascent
-from unlearnlib.methods.task import Task, applied
+from unlearnlib.methods.request import Request
 from unlearnlib.models import loading
 from unlearnlib.models.layers import HALVES, Selection, parameter_count, resolve
 from unlearnlib.training.loop import fine_tune
@@ -81,18 +81,20 @@ def test_one_recorded_step_and_one_ascent_at_the_dimensions_of_gpt2(folder, tmp_
     dense = 4 * parameter_count(model)
     assert (tmp_path / "points.safetensors").stat().st_size / len(POINTS) < dense / 20
 
-    task = Task(model, {name: texts[name] for name in POINTS}, record)
-    for layers in ("h.10+h.11", "embedding"):
-        change = recorded_ascent(task, layers)(1.0)
-        assert set(change) == set(resolve(model, layers))
-        assert algebra.norm(change) == pytest.approx(1.0, rel=1e-4)
-        before = forget_loss(task)
-        with applied(model, change):
-            assert forget_loss(task) > before + 0.1, "ascent makes the forget texts less likely"
-        assert forget_loss(task) == before
+    request = Request(model, forget={name: texts[name] for name in POINTS}, record=record)
+    assert set(resolve(model, "last_blocks")) == set(resolve(model, "h.10+h.11"))
+    for layers in ("last_blocks", "embedding"):
+        before = {name: value.detach().clone() for name, value in model.named_parameters()}
+        loss = forget_loss(request)
+        with recorded_ascent(request, layers).at(1.0):
+            change = {name: value.detach() - before[name] for name, value in model.named_parameters()}
+            assert {name for name, value in change.items() if value.any()} == set(resolve(model, layers))
+            assert algebra.norm(change) == pytest.approx(1.0, rel=1e-4)
+            assert forget_loss(request) > loss + 0.1, "ascent makes the forget texts less likely"
+        assert forget_loss(request) == loss
 
 
-def forget_loss(task: Task) -> float:
-    tokens, lengths = batches.pad(list(task.forget.values()))
+def forget_loss(request: Request) -> float:
+    tokens, lengths = batches.pad(list(request.forget.values()))
     with torch.no_grad():
-        return float(batches.text_losses(task.model, tokens, lengths).mean())
+        return float(batches.text_losses(request.start, tokens, lengths).mean())

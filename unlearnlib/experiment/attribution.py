@@ -136,7 +136,7 @@ def gradient_cosine(texts: Texts, layers: str = "all") -> np.ndarray:
 def preconditioned_dot(texts: Texts, layers: str = "all") -> np.ndarray:
     """Return the gradient dot product with the point's gradient scaled as AdamW scaled it."""
     model = texts.experiment.finetuned
-    factor = {name: 1 / (value.sqrt() + 1e-8) for name, value in texts.experiment.task.second_moments.items()}
+    factor = {name: 1 / (value.sqrt() + 1e-8) for name, value in texts.experiment.request.second_moments.items()}
     selections = resolve(model, layers)
     return _products(texts, model, texts.point_tokens, selections, factor).numpy()
 
@@ -148,7 +148,7 @@ def recorded_dot(texts: Texts, layers: str = "all") -> np.ndarray:
     columns = []
     for start in range(0, len(texts.points), 8):
         vectors = [
-            experiment.task.record.subset(model, [point], selections) for point in texts.points[start : start + 8]
+            experiment.request.record.subset(model, [point], selections) for point in texts.points[start : start + 8]
         ]
         columns.append(
             influence_scores.products_with(model, texts.query_tokens, vectors, selections, texts.query_spans)

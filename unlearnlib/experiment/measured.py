@@ -27,7 +27,8 @@ from unlearnlib.experiment.variants import KEYED, MODELS, Variant
 from unlearnlib.gradients.record import Record
 from unlearnlib.measures import evaluation, generation
 from unlearnlib.methods import equal_forgetting
-from unlearnlib.methods import task as unlearning_task
+from unlearnlib.methods.path import Path
+from unlearnlib.methods.request import Later, Request
 from unlearnlib.models import loading
 from unlearnlib.training import storage
 
@@ -58,7 +59,7 @@ class Experiment:
                 known = ", ".join(str(size) for size in self.profile.forget_sizes)
                 raise UserError(f"no forget set of {points} points: choose from {known} (forget_sizes of the profile)")
             self.split = self.split.forgetting(sizes[self._reference[1]])
-        self._paths: dict[str, unlearning_task.Path] = {}
+        self._paths: dict[str, Path] = {}
         self._references: tuple = (None, None)  # their evaluation, by the metrics that it is made of
         self._last: tuple = (None, None)  # the model that was asked last, by its fingerprint
 
@@ -133,7 +134,9 @@ class Experiment:
         elif step_size is None:
             raise UserError("which step? give step_size, for example that of calibrated(variant)")
         else:
-            with unlearning_task.applied(self.finetuned, self.path(of)(step_size)) as model:
+            path = self.path(of)
+            path.check(step_size)
+            with path.at(step_size) as model:
                 yield model
 
     @cached_property
@@ -152,17 +155,22 @@ class Experiment:
         return Examples(*(tuple(part[row] for row in rows) for part in (whole.names, whole.texts, whole.questions)))
 
     @cached_property
-    def task(self) -> unlearning_task.Task:
-        """What methods are given: the fine-tuned model, the forget texts, the recorded gradients."""
-        folder = self.folder(*self._finetuned)
-        forget = self.sets["forget"]
-        return unlearning_task.Task(
-            model=self.finetuned,
-            forget=dict(zip(forget.names, forget.texts, strict=True)),
-            record=Record(folder),
-            second_moments=storage.second_moments(folder),
+    def request(self) -> Request:
+        """What methods are given: the fine-tuned model, and what else of this experiment they may say that they use."""
+
+        def of(name: str) -> dict:
+            return dict(zip(self.sets[name].names, self.sets[name].texts, strict=True))
+
+        return Request(
+            self.finetuned,
+            self.seed,
+            forget=Later(lambda: of("forget")),
+            retain=Later(lambda: {**of("retain"), **(of("remaining") if "remaining" in self.sets else {})}),
+            base=Later(lambda: self.base),
+            record=Later(lambda: Record(self.folder(*self._finetuned))),
+            second_moments=Later(lambda: storage.second_moments(self.folder(*self._finetuned))),
             name_rows=self.name_rows(self.split.subject),
-            seed=self.seed,
+            log=Later(lambda: self.folder(*self._finetuned)),
         )
 
     def name_rows(self, subject: str) -> tuple[int, ...]:
@@ -344,10 +352,13 @@ class Experiment:
         path = self.path(variant)
 
         def at(step: float) -> float:
-            with unlearning_task.applied(self.finetuned, path(step)) as model:
+            with path.at(step) as model:
                 return measure(model)
 
-        found = equal_forgetting.first_crossing(at, target, **search)
+        if path.stops is None:
+            found = equal_forgetting.first_crossing(at, target, **search)
+        else:
+            found = equal_forgetting.first_stop(at, target, path.stops)
         rows = [(step, value, False) for step, value in found.evaluated]
         rows.append((found.step_size, found.value, found.reached))
         return pd.DataFrame(rows, columns=["step_size", "value", "reached"])
@@ -358,12 +369,26 @@ class Experiment:
             raise UserError(f"step size {step_size} is no length: give a number from 0 on")
         return self.named(self.measured(self.answers(variant, sets, step_size)), variant, step_size)
 
-    def path(self, variant: Variant) -> unlearning_task.Path:
-        """Return the path of a variant, made once: a live path keeps the steps that it has walked."""
-        key = json.dumps(variant.identity, sort_keys=True)
+    def path(self, variant: Variant) -> Path:
+        """Return the path of a variant, made once: a live path keeps the steps that it has walked, one of a method that
+        trains leaves its stops on disk."""
+        identity = variant.identity
+        key = json.dumps(identity, sort_keys=True)
         if key not in self._paths:
-            self._paths[key] = variant.path(self.task)
+            self._paths[key] = variant.path(self.request.having(keep=partial(self._kept, identity)))
         return self._paths[key]
+
+    def _kept(self, identity: Mapping, compute: Callable):
+        """Return the folder in which a method that trains leaves its stops, computed once for the same start, texts,
+        method and options."""
+        key = {
+            "start": self.fingerprint(*self._finetuned),
+            "sets": self.identity["sets"],
+            "seed": self.seed,
+            "variant": dict(identity),
+            "libraries": LIBRARIES,
+        }
+        return cache.folder(paths.runs() / self.profile.name / "cache", f"path-seed{self.seed}", key, compute)
 
     def at_equal_forgetting(self, variant: Variant) -> pd.DataFrame:
         """Return the evaluation at equal forgetting, and whether it was reached (column reached).
@@ -377,15 +402,23 @@ class Experiment:
         """Return the means of the forget and retain sets along the step size, from no step to three times the
         calibrated one (column step counts the points; the calibrated step is one of them)."""
         found = self.calibrated(variant)
-        below = self.profile.frontier_points // 2
-        above = self.profile.frontier_points - below - 1
-        steps = found.step_size * np.concatenate([np.linspace(0, 1, below + 2)[1:], np.geomspace(1, 3, above + 1)[1:]])
+        steps = self._efforts(self.path(variant), found.step_size)
         frames = [
             means(self.at_step(variant, float(step), FRONTIER_SETS)).assign(step=i + 1) for i, step in enumerate(steps)
         ]
         start = self.references().query("method == 'finetuned' and set in @FRONTIER_SETS")
         frames.insert(0, self.named(means(start), variant, 0.0).assign(step=0))
         return tidy(pd.concat(frames, ignore_index=True), calibrated=found.step_size, reached=found.reached)
+
+    def _efforts(self, path: Path, calibrated: float) -> np.ndarray:
+        """Return the efforts at which a frontier is drawn: to three times the calibrated one, or stops of the path."""
+        count = self.profile.frontier_points
+        if path.stops is not None:
+            chosen = {path.stops[index] for index in np.linspace(1, len(path.stops) - 1, count).round().astype(int)}
+            return np.array(sorted({*chosen, calibrated} - {0.0}))
+        below = count // 2
+        above = count - below - 1
+        return calibrated * np.concatenate([np.linspace(0, 1, below + 2)[1:], np.geomspace(1, 3, above + 1)[1:]])
 
     def generations(
         self, variant: Variant | str, sets: Iterable[str] = ("forget", "retain"), step_size: float | None = None

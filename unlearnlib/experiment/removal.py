@@ -29,7 +29,7 @@ from unlearnlib.measures.similarity import choice_probability
 from unlearnlib.methods.equal_forgetting import first_crossing
 from unlearnlib.methods.fuzzy_matching import groups, picked, similarity
 from unlearnlib.methods.iterative import UNTIL, Known, Walk, iterative_walk
-from unlearnlib.methods.task import applied, straight
+from unlearnlib.methods.path import along, applied, change_between
 
 KINDS = ("fuzzy", "exact", "iterative")
 CALIBRATED_ON = ("forget", "picks")
@@ -154,9 +154,9 @@ class Removals:
     def _at_once(self, modality: Modality) -> tuple[Gradient, pd.DataFrame, bool]:
         experiment, profile = self.experiment, self.experiment.profile
         removed = self._examples(self.picked(modality))
-        selections = experiment.task.selections(self.layers)
+        selections = experiment.request.selections(self.layers)
         total = per_example.sum_gradient(experiment.finetuned, removed.texts, algebra.parts_of(selections))
-        path = straight(algebra.select(total, selections))
+        path = along(algebra.select(total, selections))
         watched = experiment.sets["forget"] if modality.calibrated_on == "forget" else removed
 
         def mean(step: float) -> float:
@@ -183,7 +183,7 @@ class Removals:
             dict(zip(forget.names, forget.texts, strict=True)),
             self._known(forget),
             experiment.target(),
-            experiment.task.selections(self.layers),
+            experiment.request.selections(self.layers),
             drawn(names, experiment.seed, f"order {modality.order}") if modality.order else names,
             {"smallest": self.longest / 16, "factor": 2.0, "largest": self.longest, "tolerance": 0.1},
             modality.until,
@@ -217,9 +217,7 @@ class Removals:
         return table.assign(set=table["set"].mask(table["set"] == "retain", group))
 
     def _retrained_change(self) -> Gradient:
-        start = dict(self.experiment.finetuned.named_parameters())
-        ends = self.experiment.retrained.named_parameters()
-        return {name: (value - start[name]).detach() for name, value in ends}
+        return change_between(self.experiment.finetuned, self.experiment.retrained)
 
     def _changes_of(self, modalities: Sequence[Modality]) -> dict[str, Gradient]:
         return {

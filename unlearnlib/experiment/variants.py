@@ -1,13 +1,13 @@
 """Ways to unlearn as data: a method, the layers it may change, its options."""
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 
 from unlearnlib.core import definitions
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.methods import named
-from unlearnlib.methods import task as unlearning_task
+from unlearnlib.methods.path import Path
+from unlearnlib.methods.request import Method, Request
 from unlearnlib.models.layers import LAYERS
 
 # Modules whose products stand in a table's key themselves: trained models, the split, the profile's values.
@@ -23,40 +23,49 @@ MODELS = {"base": "base", "finetuned": "finetuned", "retrained": "retrained", "r
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to unlearn: a method (its name, or a function like those of unlearnlib.methods), the layers it may
-    change, its options, and its name in tables and figures."""
+    """One way to unlearn: a method (its name, a Method, or a plain function like those of unlearnlib.methods), the
+    layers it may change, its options, and its name in tables and figures."""
 
     name: str
-    method: str | Callable = "recorded"
+    method: str | Method | Callable = "recorded"
     layers: str = "all"
     options: Mapping = field(default_factory=dict)
 
     @property
-    def function(self) -> Callable:
-        """The method itself: the function that was given, or the one of this name; UserError for an unknown name."""
-        if callable(self.method):
+    def known(self) -> Method:
+        """The method itself: that which was given, or the one of this name; UserError for an unknown name."""
+        if isinstance(self.method, Method):
             return self.method
+        if callable(self.method):
+            return Method(self.method)
         if self.method not in named.METHODS:
             raise UserError(f"no method {self.method!r}: {nearest(self.method, named.METHODS)}")
         return named.METHODS[self.method]
 
     @property
-    def identity(self) -> dict:
-        """What the path of this variant depends on beside the task: the method's own code is part of it."""
-        method = self.method if isinstance(self.method, str) else getattr(self.method, "__name__", "method")
-        layers = self.layers if isinstance(self.layers, str) else str(self.layers)
-        code = definitions.code(self.function, *layer_rows(layers), without=KEYED)
-        return {"method": method, "layers": layers, "options": dict(self.options), "code": code}
+    def method_name(self) -> str:
+        """What the method is called: its name, or that of its function."""
+        return self.method if isinstance(self.method, str) else getattr(self.known.unlearn, "__name__", "method")
 
-    def path(self, task: unlearning_task.Task) -> unlearning_task.Path:
-        """Return the path of this variant for `task`; UserError for an unknown method or option."""
-        method = self.function
-        known = list(inspect.signature(method).parameters)[2:]  # after task and layers
-        for option in self.options:
-            if option not in known:
-                hint = nearest(option, known) if known else "it takes none"
-                raise UserError(f"no option {option!r} of the method {self.method!r}: {hint}")
-        return method(task, self.layers, **self.options)
+    @property
+    def identity(self) -> dict:
+        """What the path of this variant depends on beside the request: the method's own code is part of it."""
+        layers = self.layers if isinstance(self.layers, str) else str(self.layers)
+        code = definitions.code(self.known.unlearn, *layer_rows(layers), without=KEYED)
+        uses = sorted(self.known.uses)
+        return {"method": self.method_name, "layers": layers, "options": dict(self.options), "uses": uses, "code": code}
+
+    def path(self, request: Request) -> Path:
+        """Return the path of this variant for a request; UserError for an unknown method or option."""
+        method, options = self.known, dict(self.options)
+        if "layers" in method.options:
+            options["layers"] = self.layers
+        elif self.layers != "all":
+            raise UserError(f"the method {self.method_name!r} changes the whole model: leave its layers out")
+        try:
+            return method.path(request, **options)
+        except UserError as error:
+            raise UserError(str(error).replace("of this method:", f"of the method {self.method_name!r}:")) from None
 
 
 def layer_rows(layers: str) -> list[str]:

@@ -10,7 +10,7 @@ from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.gradients.algebra import between
 from unlearnlib.measures import evaluation
-from unlearnlib.methods.task import applied
+from unlearnlib.methods.path import applied
 from unlearnlib.models.layers import resolve
 
 # Where a model ends

@@ -88,3 +88,17 @@ def first_crossing(
     root = brentq(lambda exponent: at(math.exp(exponent)) - target, *ends, xtol=tolerance, rtol=1e-12)
     # Brent's answer may lie on either side of the crossing by the tolerance; both are within it.
     return found(math.exp(root), reached=True)
+
+
+def first_stop(measure: Callable[[float], float], target: float, stops: Sequence[float]) -> Calibration:
+    """Return the first of a path's stops at which `measure(stop)` is at or below `target`, or the lowest where none is.
+
+    Between two stops there is no model that anybody has trained, so nothing is interpolated. The start, the first of
+    the stops, counts too.
+    """
+    evaluated: list[tuple[float, float]] = []
+    for stop in stops:
+        evaluated.append((float(stop), measure(stop)))
+        if evaluated[-1][1] <= target:
+            return Calibration(*evaluated[-1], True, tuple(evaluated))
+    return Calibration(*min(evaluated, key=lambda pair: pair[1]), False, tuple(evaluated))

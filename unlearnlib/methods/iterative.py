@@ -13,7 +13,7 @@ from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.gradients.algebra import Gradient, between
 from unlearnlib.methods.equal_forgetting import Calibration, first_crossing
-from unlearnlib.methods.task import applied, apply, straight
+from unlearnlib.methods.path import along, applied, apply
 from unlearnlib.models.layers import Selection
 
 UNTIL = ("mean", "every point")
@@ -90,7 +90,7 @@ def iterative_walk(
             break
         own, lengths, visit = values[name], [], {}
         while own > target and len(lengths) < most_steps:
-            path = straight(algebra.select(per_example.sum_gradient(moved, [texts[name]], parts), selections))
+            path = along(algebra.select(per_example.sum_gradient(moved, [texts[name]], parts), selections))
             ahead = _ahead(moved, path, lambda changed, name=name: float(known(changed, [name])[0]))
             step, own = down_to(target, first_crossing(ahead, target, **search))
             apply(moved, path(step), in_place=True)

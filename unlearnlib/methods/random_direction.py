@@ -2,16 +2,16 @@
 
 import torch
 
-from unlearnlib.methods.task import Path, Task, straight
+from unlearnlib.methods.path import Path, straight
+from unlearnlib.methods.request import Request
 
 
-def random_direction(task: Task, layers: str = "all") -> Path:
-    """Return the path along a Gaussian direction in the parameters of `layers`, drawn from the task's seed."""
-    generator = torch.Generator().manual_seed(task.seed)
-    parameters = dict(task.model.named_parameters())
-    return straight(
-        {
-            name: selection.mask(torch.randn(parameters[name].shape, generator=generator).to(parameters[name]))
-            for name, selection in task.selections(layers).items()
-        }
-    )
+def random_direction(request: Request, layers: str = "all") -> Path:
+    """Return the path along a Gaussian direction in the parameters of `layers`, drawn from the request's seed."""
+    generator = torch.Generator().manual_seed(request.seed)
+    parameters = dict(request.start.named_parameters())
+    direction = {
+        name: selection.mask(torch.randn(parameters[name].shape, generator=generator).to(parameters[name]))
+        for name, selection in request.selections(layers).items()
+    }
+    return straight(request.start, direction)

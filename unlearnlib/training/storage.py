@@ -81,8 +81,20 @@ def _state(folder: Path, step: int) -> Path:
 
 def save_weights(folder: Path, model, epoch: int | None = None) -> None:
     """Write the model's weights into `folder`: those of the end of training, or a checkpoint, after this epoch."""
-    parameters = {name: value.detach().contiguous().cpu() for name, value in model.named_parameters()}
-    save_file(parameters, _weights(folder, epoch))
+    save_parameters(_weights(folder, epoch), model)
+
+
+def save_parameters(path: Path, model) -> None:
+    """Write a model's parameters into a file."""
+    save_file({name: value.detach().contiguous().cpu() for name, value in model.named_parameters()}, path)
+
+
+def load_parameters(path: Path, model) -> None:
+    """Put the parameters that save_parameters wrote into `model`, in place; UserError for those of another model."""
+    stored = load_file(path)
+    if stored.keys() != dict(model.named_parameters()).keys():
+        raise UserError(f"{path.parent}: these weights belong to another model; delete the folder and run again")
+    _put(model, stored)
 
 
 def load_weights(model, folder: Path, epoch: int | None = None) -> None:
@@ -95,11 +107,7 @@ def load_weights(model, folder: Path, epoch: int | None = None) -> None:
             else f"no weights after epoch {epoch} in {folder.name}: they are kept for the seeds in halves_seeds and "
             "left_out_seeds of the profile; add the seed to one of them"
         )
-    stored = load_file(path)
-    parameters = dict(model.named_parameters())
-    if stored.keys() != parameters.keys():
-        raise UserError(f"{folder}: these weights belong to another model; delete the folder and run again")
-    _put(model, stored)
+    load_parameters(path, model)
 
 
 def _put(model, values: Mapping[str, torch.Tensor]) -> None:

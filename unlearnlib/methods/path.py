@@ -1,0 +1,121 @@
+"""What a method returns: the models at which it may stop, and four ways to make such a path."""
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from unlearnlib.core.errors import UserError, nearest
+from unlearnlib.gradients import algebra
+from unlearnlib.gradients.algebra import Gradient
+
+Change = Callable[[float], Gradient]
+
+
+@dataclass(frozen=True)
+class Path:
+    """The models at which a method may stop, by effort; at effort 0 stands the model that it started from.
+
+    at: opens the model at an effort, which is the starting model itself, changed, and bitwise what it was when the
+    block ends; unit: what effort counts, such as "L2 norm" or "optimizer steps"; stops: the efforts that there are, in
+    order from 0 (None: any number from 0 on).
+    """
+
+    at: Callable[[float], AbstractContextManager[torch.nn.Module]]
+    unit: str = "L2 norm"
+    stops: tuple[float, ...] | None = None
+
+    def check(self, effort: float) -> None:
+        """Raise UserError, naming the nearest, for an effort at which there is no model."""
+        if self.stops is None:
+            if not 0 <= effort < float("inf"):
+                raise UserError(f"an effort of {effort} is no length: give a number from 0 on")
+        elif effort not in self.stops:
+            known = [f"{stop:g}" for stop in self.stops]
+            raise UserError(f"no stop at {effort:g} {self.unit}: {nearest(f'{effort:g}', known)}")
+
+
+def along(direction: Mapping[str, torch.Tensor]) -> Change:
+    """Return the changes along `direction`: the one at effort s has the L2 norm s.
+
+    Raises UserError where the direction is zero: nothing would ever change.
+    """
+    length = algebra.norm(direction)
+    if not length > 0:
+        raise UserError("the direction to unlearn along is zero in these layers: name other layers")
+    unit = {name: value / length for name, value in direction.items()}
+    return lambda effort: {name: value * effort for name, value in unit.items()}
+
+
+def changed(start, change: Change, unit: str = "L2 norm") -> Path:
+    """Return the path of the models that `change(effort)` makes of `start`."""
+
+    def at(effort: float) -> AbstractContextManager[torch.nn.Module]:
+        return applied(start, change(effort))
+
+    return Path(at, unit)
+
+
+def straight(start, direction: Mapping[str, torch.Tensor]) -> Path:
+    """Return the straight path from `start` along `direction`; its effort is the L2 norm of the change."""
+    return changed(start, along(direction))
+
+
+def scaled(start, change: Mapping[str, torch.Tensor]) -> Path:
+    """Return the path on which a whole change, such as a task vector, is added so many times; 1 is just once."""
+    return changed(start, lambda times: {name: value * times for name, value in change.items()}, "times the change")
+
+
+def once(start, model) -> Path:
+    """Return the path of a method that has one end: `start`, and `model` in its place."""
+
+    @contextmanager
+    def at(effort: float) -> Iterator[torch.nn.Module]:
+        yield model if effort else start
+
+    return Path(at, "once", (0.0, 1.0))
+
+
+@contextmanager
+def applied(model, change: Mapping[str, torch.Tensor]) -> Iterator[torch.nn.Module]:
+    """Add `change` to the model's parameters while the context is open; afterwards they are bitwise what they were."""
+    parameters = dict(model.named_parameters())
+    unknown = set(change) - set(parameters)
+    if unknown:
+        raise UserError(f"the model has no parameter {sorted(unknown)[0]!r}: this change belongs to another model")
+    before = {name: parameters[name].detach().clone() for name in change}
+    try:
+        with torch.no_grad():
+            for name, value in change.items():
+                parameters[name] += value.to(parameters[name])
+        yield model
+    finally:
+        with torch.no_grad():
+            for name, value in before.items():
+                parameters[name].copy_(value)
+
+
+def apply(model, change: Mapping[str, torch.Tensor], in_place: bool = False) -> torch.nn.Module:
+    """Return a copy of `model` with `change` added; with `in_place` the model itself, changed."""
+    result = model if in_place else copy.deepcopy(model)
+    parameters = dict(result.named_parameters())
+    with torch.no_grad():
+        for name, value in change.items():
+            parameters[name] += value.to(parameters[name])
+    return result
+
+
+def change_between(start, end) -> Gradient:
+    """Return what has to be added to the parameters of `start` to have those of `end`."""
+    before = dict(start.named_parameters())
+    return {name: (value - before[name]).detach() for name, value in end.named_parameters()}
+
+
+def checked_stops(stops: Sequence[float]) -> tuple[float, ...]:
+    """Return the stops of a path, which begin at 0 and rise; UserError for others."""
+    if not stops or stops[0] != 0 or any(later <= earlier for earlier, later in itertools.pairwise(stops)):
+        raise UserError(f"stops {list(stops)}: give efforts that begin at 0 and rise")
+    return tuple(float(stop) for stop in stops)

@@ -1,0 +1,115 @@
+"""Methods that take optimizer steps of their own: a loss, a schedule, and stops that are left on disk.
+
+A method of this kind is a loss. Everything else is here: batches drawn by hashes, so that they depend on the seed and
+the ids alone, AdamW with a constant learning rate, progress, and the weights after every few steps, written once and
+read by whoever asks (request.keep).
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+import torch
+from tqdm import tqdm
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.data import batches
+from unlearnlib.data.subsets import drawn
+from unlearnlib.methods.path import Path, checked_stops
+from unlearnlib.methods.request import Request
+from unlearnlib.training.storage import load_parameters, save_parameters
+
+Texts = Mapping[str, Sequence[int]]
+Loss = Callable[[torch.nn.Module, list[Sequence[int]], list[Sequence[int]]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How a method trains: so many steps of AdamW, with texts of the forget set and as many retained ones in each, and
+    a stop after every few steps. gradient_clip: the largest L2 norm of a step's gradient, 0 for none."""
+
+    steps: int = 48
+    every: int = 3
+    batch_size: int = 8
+    learning_rate: float = 2e-4
+    gradient_clip: float = 1.0
+
+    def __post_init__(self):
+        for name in ("steps", "every", "batch_size"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) > 0):
+                raise UserError(f"{name} {getattr(self, name)!r} leads nowhere: give a whole number from 1 on")
+        if self.steps % self.every:
+            raise UserError(f"{self.steps} steps have no stop at their end with one after every {self.every}")
+        if not self.learning_rate > 0:
+            raise UserError(f"learning_rate {self.learning_rate} leads nowhere: give a number above 0")
+
+    @property
+    def stops(self) -> tuple[float, ...]:
+        """The numbers of steps after which there is a stop, from 0 on."""
+        return checked_stops(range(0, self.steps + 1, self.every))
+
+
+def mean_loss(model, texts: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return the mean over texts of each text's mean -log p a token, in nats (lower is likelier)."""
+    tokens, lengths = batches.pad(texts)
+    return batches.text_losses(model, tokens.to(next(model.parameters()).device), lengths).mean()
+
+
+def trained(request: Request, loss: Loss, how: Steps, retain: Texts, title: str) -> Path:
+    """Return the path of a method that descends along `loss(model, forget texts, retained texts)` of each batch.
+
+    Its efforts are numbers of optimizer steps, its stops those of `how`. Trained at most once for the same request,
+    method and options; UserError where the loss is not finite.
+    """
+
+    def compute(folder) -> None:
+        model = copy.deepcopy(request.start)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
+        groups = (_in_turn(request.forget, request.seed, how.batch_size, "forget"),)
+        groups += (_in_turn(retain, request.seed, how.batch_size, "retain"),)
+        for step in tqdm(range(1, how.steps + 1), desc=title, unit="step", leave=False):
+            value = loss(model, *(next(group) for group in groups))
+            if not torch.isfinite(value.detach()):
+                raise UserError(
+                    f"the loss became {float(value.detach())} in step {step}: lower the method's learning_rate"
+                )
+            value.backward()
+            if how.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), how.gradient_clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if step % how.every == 0:
+                save_parameters(_stop(folder, step), model)
+
+    @contextmanager
+    def at(effort: float) -> Iterator[torch.nn.Module]:
+        model = request.start
+        before = {name: value.detach().clone() for name, value in model.named_parameters()}
+        try:
+            if effort:
+                load_parameters(_stop(request.keep(compute), int(effort)), model)
+            yield model
+        finally:
+            with torch.no_grad():
+                for name, value in model.named_parameters():
+                    value.copy_(before[name])
+
+    return Path(at, "optimizer steps", how.stops)
+
+
+def _stop(folder: FilePath, step: int) -> FilePath:
+    return folder / f"after-step-{step}.safetensors"
+
+
+def _in_turn(texts: Texts, seed: int, count: int, what: str) -> Iterator[list[Sequence[int]]]:
+    """Yield batches of `count` texts for ever: all of them in a drawn order, then all in another one."""
+    if not texts:
+        raise UserError(f"no texts to {what}: this method needs some")
+    waiting: list[str] = []
+    for number in range(2**31):
+        while len(waiting) < count:
+            waiting += drawn(list(texts), seed, f"{what} {number} {len(waiting)}")
+        yield [texts[name] for name in waiting[:count]]
+        del waiting[:count]
