@@ -48,7 +48,7 @@ rule train:
         mem_mb=4000,
         runtime=240,
     shell:
-        "{WORK} {output:q} --profile {PROFILE} --earlier {input:q}"
+        "{WORK} {output:q} --profile {PROFILE:q} --earlier {input:q}"
 
 
 rule notebook:
@@ -61,4 +61,4 @@ rule notebook:
         mem_mb=4000,
         runtime=240,
     shell:
-        "{WORK} {output:q} --profile {PROFILE} --earlier {input:q}"
+        "{WORK} {output:q} --profile {PROFILE:q} --earlier {input:q}"

@@ -21,6 +21,8 @@ from unlearnlib.experiment.removal import Modality, Removals
 from unlearnlib.experiment.variants import KEYED, Variant
 from unlearnlib.measures import generation
 from unlearnlib.methods import named
+from unlearnlib.methods.path import along, changed
+from unlearnlib.methods.recorded import recorded_ascent, recorded_direction
 
 MODULES = {
     "__init__": '"""Doc."""\n',
@@ -139,10 +141,10 @@ def test_a_change_counts_where_it_is_reached(package, root, file, old, new, coun
 
 
 def test_a_module_or_definition_that_is_not_there_is_one_line():
-    with pytest.raises(UserError, match=r"no module 'unlearnlib.cashe' .* did you mean 'unlearnlib.core.cache'"):
-        definitions.code("unlearnlib.cashe")
-    with pytest.raises(UserError, match=r"no 'fine_tun' in unlearnlib.training.schedule: did you mean 'fine_tune'"):
-        definitions.code("unlearnlib.training.storage:fine_tun")
+    with pytest.raises(UserError, match=r"no module 'unlearnlib.core.cashe' .* did you mean 'unlearnlib.core.cache'"):
+        definitions.code("unlearnlib.core.cashe")
+    with pytest.raises(UserError, match=r"no 'fine_tun' in unlearnlib.training.loop: did you mean 'fine_tune'"):
+        definitions.code("unlearnlib.training.loop:fine_tun")
 
 
 # What makes what stale in this package
@@ -162,7 +164,7 @@ def test_answers_depend_on_the_forward_pass_and_not_on_metrics_errors_or_the_lis
     for part in found:
         assert not part.startswith(
             (
-                "unlearnlib.measures",
+                "unlearnlib.measures.similarity",
                 "unlearnlib.core.errors",
                 "unlearnlib.figures",
                 "unlearnlib.experiment.training_jobs",
@@ -350,17 +352,18 @@ def test_a_removal_is_kept_under_the_search_of_its_profile(experiment):
     assert Removals(Experiment(other, 0)).visits(exact)["step_size"].max() <= usual / 2
 
 
-def test_another_version_of_a_library_is_another_result(experiment, monkeypatch):
-    calls = []
+def test_another_version_of_a_library_is_another_result(experiment, monkeypatch, tmp_path):
+    file = str(tmp_path / "calls")
 
     def compute():
-        calls.append(1)
+        with open(file, "a") as calls:
+            calls.write("x")
         return pd.DataFrame({"a": [1]})
 
     for versions in (measured.LIBRARIES, measured.LIBRARIES, {"scipy": "0.0"}):
         monkeypatch.setattr(measured, "LIBRARIES", versions)
-        experiment.table("of a library", {}, lambda: compute())
-    assert len(calls) == 2
+        experiment.table("of a library", {}, compute)
+    assert (tmp_path / "calls").read_text() == "xx"
 
 
 def test_data_that_changes_while_a_session_runs_is_read_again(tmp_path, monkeypatch):
@@ -377,7 +380,9 @@ def test_data_that_changes_while_a_session_runs_is_read_again(tmp_path, monkeypa
 
 def test_metrics_of_kept_answers_are_not_those_of_a_file_that_changed_since(experiment, monkeypatch):
     monkeypatch.setattr(definitions, "check_unchanged", lambda modules: pytest.fail(" ".join(sorted(set(modules)))))
-    with pytest.raises(pytest.fail.Exception, match=r"unlearnlib\.evaluation.*unlearnlib\.metrics\.similarity"):
+    with pytest.raises(
+        pytest.fail.Exception, match=r"unlearnlib\.measures\.evaluation.*unlearnlib\.measures\.similarity"
+    ):
         experiment.measured(pd.DataFrame())
 
 
@@ -398,7 +403,8 @@ def test_settings_that_a_function_of_a_notebook_reads_are_part_of_its_key(experi
 
 def test_a_method_defined_again_is_another_method(experiment, monkeypatch):
     def method(source):
-        namespace = {"__name__": "__main__", "recorded": named.METHODS["recorded"]}
+        namespace = {"__name__": "__main__", "recorded": recorded_ascent, "recorded_direction": recorded_direction}
+        namespace |= {"along": along, "changed": changed}
         exec(textwrap.dedent(source), namespace)
         return namespace["mine"]
 
@@ -406,8 +412,8 @@ def test_a_method_defined_again_is_another_method(experiment, monkeypatch):
     backwards = method(
         """
         def mine(task, layers='all'):
-            path = recorded(task, layers)
-            return lambda step: {name: -value for name, value in path(step).items()}
+            change = along(recorded_direction(task, layers))
+            return changed(task.start, lambda step: {name: -value for name, value in change(step).items()})
         """
     )
     values = []
@@ -463,6 +469,47 @@ def test_a_stop_is_kept_under_its_own_measure_and_target(experiment):
     )
 
 
+@pytest.mark.parametrize(
+    ("file", "table", "row"),
+    [
+        (
+            "measures/evaluation.py",
+            "METRICS: dict[str, Metric]",
+            '"mine": lambda rows: rows["text_nll"].to_numpy() + 1',
+        ),
+        ("methods/named.py", "METHODS", '"mine": Method(live_ascent, frozenset({"forget", "retain"}))'),
+        ("models/layers.py", "LAYERS: dict", '"mine": lambda model, rows: _everything(model)'),
+    ],
+    ids=["a metric", "a method", "a layer"],
+)
+def test_a_new_row_makes_no_notebook_and_no_model_stale(tmp_path, file, table, row):
+    """The smallest edit that adds a metric, a method or a layer, in a copy of the package with the real notebooks."""
+    for folder in ("unlearnlib", "notebooks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    program = f"""
+        from pathlib import Path
+        from unlearnlib.core import definitions, fingerprint, sources
+        from unlearnlib.experiment.training_jobs import KEYED, TRAINED_BY
+        def codes():
+            sources.look_again()
+            notebooks = sorted(Path("notebooks").glob("*.ipynb"))
+            found = [definitions.code(*fingerprint.notebook_trees(path)) for path in notebooks]
+            return [*found, definitions.code(TRAINED_BY, without=KEYED)]
+        before = codes()
+        path = Path("unlearnlib") / {file!r}
+        text = path.read_text()
+        at = text.index("{{\\n", text.index({table!r}))
+        path.write_text(text[: at + 2] + "    " + {row!r} + ",\\n" + text[at + 2 :])
+        after = codes()
+        print(before == after)
+        """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, capture_output=True, text=True,
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+    )  # fmt: skip
+    assert result.stdout == "True\n", result.stderr
+
+
 def test_a_changed_file_is_named_before_old_code_is_used(tmp_path):
     shutil.copytree(ROOT / "unlearnlib", tmp_path / "unlearnlib", ignore=shutil.ignore_patterns("__pycache__"))
     program = """
@@ -471,11 +518,11 @@ def test_a_changed_file_is_named_before_old_code_is_used(tmp_path):
         from unlearnlib.measures import evaluation
         path = Path(evaluation.__file__)
         before = definitions.code("unlearnlib.measures.evaluation:ask")
-        definitions.check_unchanged(["unlearnlib.data.examples"])
+        definitions.check_unchanged(["unlearnlib.measures.evaluation"])
         path.write_text(path.read_text() + "\\nMORE = 1\\n")
         assert definitions.code("unlearnlib.measures.evaluation:ask") == before
         try:
-            definitions.check_unchanged(["unlearnlib.data.examples", "unlearnlib.data.batches"])
+            definitions.check_unchanged(["unlearnlib.measures.evaluation", "unlearnlib.data.batches"])
         except ValueError as error:
             print(error)
         """
@@ -484,7 +531,7 @@ def test_a_changed_file_is_named_before_old_code_is_used(tmp_path):
         env={"PYTHONPATH": str(tmp_path), "PATH": ""},
     )  # fmt: skip
     expected = (
-        "restart the kernel: unlearnlib/data/examples.py changed since it was imported; the old code still runs\n"
+        "restart the kernel: unlearnlib/measures/evaluation.py changed since it was imported; the old code still runs\n"
     )
     assert (result.stdout, result.returncode) == (expected, 0), result.stderr
 

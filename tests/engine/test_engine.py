@@ -45,8 +45,8 @@ def wait_for(condition, seconds=60):
     raise AssertionError("waited in vain")
 
 
-def would_run(project):
-    code, output = project.run("--dry-run")
+def would_run(project, *words):
+    code, output = project.run(*words, "--dry-run")
     assert code == 0, output
     return re.findall(r"^would run +(.*)$", output, flags=re.M)
 
@@ -265,6 +265,37 @@ def test_clean_says_how_much_and_deletes_by_kind(project):
     assert code == 0 and not (project.root / "runs" / "smoke").exists()
     code, output = project.run("--clean", "stail")
     assert (code, output) == (2, "run_all.sh: --clean 'stail': did you mean 'stale'?\n")
+
+
+def test_a_sweep_runs_a_profile_with_other_values_and_shares_the_cache(project):
+    words = ("--set", "epochs=4,3", "--only", "02")
+    code, output = project.run(*words, "--dry-run")
+    assert code == 0 and "smoke@epochs=4:\n" in output and "smoke:\n" in output, output
+    assert "5 of 5 jobs would run" in output and "0 of 5 jobs would run" in output
+    code, output = project.run(*words)
+    assert code == 0 and "smoke@epochs=4 (1 of 2)" in output, output
+    shared = [one for one in project.trace() if one.startswith("02")]
+    assert shared == ["02 [0, 1]", "02 [0]", "02 [1]"]
+    assert (project.root / "runs" / "smoke@epochs=4" / "seeds-0-1" / "results" / "02_table.csv").is_file()
+    assert not (project.root / "runs" / "smoke@epochs=4" / "cache").exists()
+    assert would_run(project) == [] and would_run(project, "--set", "epochs=4", "--only", "02") == []
+    code, output = project.run("--collect", "02_table")
+    assert (code, output) == (0, "written: runs/smoke/collected/02_table.csv\n")
+    assert (
+        (project.root / "runs" / "smoke" / "collected" / "02_table.csv").read_text().startswith("profile,epochs,seed")
+    )
+    cached = project.root / "runs" / "smoke" / "cache"
+    kept = sorted(cached.glob("finetuned-*"))
+    assert project.run("--clean", "stale", "--yes")[0] == 0
+    assert sorted(cached.glob("finetuned-*")) == kept and would_run(project, "--set", "epochs=4", "--only", "02") == []
+    code, output = project.run("--set", "epoch=4")
+    assert (code, output) == (2, "run_all.sh: a profile has no key 'epoch': did you mean 'epochs'?\n")
+    code, output = project.run("--set", "epochs=4", "--publish")
+    assert (code, output) == (
+        2, "run_all.sh: --publish copies the run of a profile as it stands in its file: leave out --set\n"
+    )  # fmt: skip
+    assert project.run("--clean", "all", "--yes")[0] == 0
+    assert [path.name for path in (project.root / "runs").iterdir() if path.is_dir()] == []
 
 
 def test_a_stale_notebook_is_run_alone_and_leaves_no_old_results(project):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,3 +116,20 @@ def test_a_function_of_a_notebook_is_given_what_it_says_it_uses(experiment):
         experiment.path(Variant("away", method, layers="embedding"))
     with pytest.raises(UserError, match="no option 'time' of the method 'away': did you mean 'times'"):
         experiment.path(Variant("away", method, options={"time": 2}))
+
+
+def test_a_metric_of_a_notebook_is_computed_from_kept_answers(experiment, monkeypatch):
+    experiment.answers("finetuned", ["forget"])
+    monkeypatch.setattr(experiment, "at", lambda *given, **named: pytest.fail("asked again"))
+
+    def second_best(rows):
+        return np.array([sorted(choices)[-2] for choices in rows["choices"]])
+
+    found = experiment.metric(second_best, "finetuned", sets=["forget"])
+    assert found["metric"].unique().tolist() == ["second_best"] and found["method"].unique().tolist() == ["finetuned"]
+    expected = [sorted(choices)[-2] for choices in experiment.answers("finetuned", ["forget"])["choices"]]
+    assert found["value"].to_numpy() == pytest.approx(expected)
+    usual = experiment.references().query("method == 'finetuned' and set == 'forget' and metric == 'cloze_hit'")[
+        "value"
+    ]
+    assert experiment.metric("cloze_hit", "finetuned", sets=["forget"])["value"].tolist() == usual.tolist()

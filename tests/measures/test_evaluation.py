@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from unlearnlib.core.errors import UserError
 from unlearnlib.core.paths import DATA
 from unlearnlib.data import batches
 from unlearnlib.data.batches import Question
@@ -160,3 +161,27 @@ def test_nothing_is_written_beyond_the_last_position(make_model):
     drawn = generation.continuations(model, prompts, lengths, seed=1)
     assert [len(tokens) for tokens in drawn] == [5, 30, 3]
     assert drawn == generation.continuations(model, prompts, lengths, seed=1) != written
+
+
+# Metrics of one's own
+
+
+def test_a_metric_is_a_function_of_raw_answers(make_model, questions):
+    sets = {"forget": Examples.asked([str(row) for row in range(len(questions))], questions)}
+    answers = evaluation.answered(make_model(), sets)
+
+    def least_likely_token(rows):
+        return np.array([np.min(log_p) for log_p in rows["log_p"]])
+
+    found = evaluation.metrics(answers, {"least": least_likely_token})
+    assert found["metric"].unique().tolist() == ["least"]
+    assert tuple(found["example"]) == sets["forget"].names
+    assert found["value"].to_numpy() == pytest.approx([min(log_p) for log_p in answers["log_p"]])
+    some = evaluation.metrics(answers, ["text_nll"])
+    whole = evaluation.metrics(answers).query("metric == 'text_nll'")
+    assert some["value"].tolist() == whole["value"].tolist() and len(some) == len(questions)
+    with pytest.raises(UserError, match="no metric 'text_nl': did you mean 'text_nll'"):
+        evaluation.metrics(answers, ["text_nl"])
+    with pytest.raises(UserError, match="the metric 'mean' gave numbers of shape"):
+        evaluation.metrics(answers, {"mean": lambda rows: 1.0})
+    assert list(evaluation.METRICS)[: len(evaluation.STUDY)] == list(evaluation.STUDY)

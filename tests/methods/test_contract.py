@@ -47,7 +47,7 @@ def whole(make_model, sequences, tmp_path_factory):
         base=Later(make_model),
         record=Record(folder),
         second_moments=storage.second_moments(folder),
-        name_rows=(3, 5),
+        name_tokens=(3, 5),
         log=folder,
         keep=keep,
     )

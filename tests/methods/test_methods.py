@@ -36,7 +36,7 @@ def asked(make_model, sequences, tmp_path_factory):
         forget={name: sequences[name] for name in FORGET},
         record=Record(folder),
         second_moments=storage.second_moments(folder),
-        name_rows=(3, 5, *sequences["text-0"][1:3]),
+        name_tokens=(3, 5, *sequences["text-0"][1:3]),
     )
 
 
@@ -66,7 +66,7 @@ def test_the_effort_is_the_norm_and_only_the_layers_named_move(asked, method, la
     assert algebra.norm(found) == pytest.approx(0.2, rel=1e-4)
     assert set(found) == set(asked.selections(layers))
     if layers == "name_rows":
-        untouched = [row for row in range(found[WTE].shape[0]) if row not in asked.name_rows]
+        untouched = [row for row in range(found[WTE].shape[0]) if row not in asked.name_tokens]
         assert found[WTE][untouched].abs().sum() == 0
     assert all(torch.equal(a, b) for a, b in zip(before, asked.start.parameters(), strict=True))
 

@@ -49,7 +49,7 @@ def check_unchanged(modules: Iterable[str]) -> None:
 def of(*roots: "str | Callable | ast.AST", without: Iterable[str] = (), package: Path = PACKAGE) -> dict[str, str]:
     """Return the code that `roots` depend on: hashes by "module:definition", in no particular order.
 
-    A root is a function or class, the name of a module ("unlearnlib.training.schedule": all of it) or of a definition
+    A root is a function or class, the name of a module ("unlearnlib.training.loop": all of it) or of a definition
     ("unlearnlib.training.loop:fine_tune"), or the syntax tree of a notebook's cell. Functions that are not the
     package's, such as those of a notebook, count with their own code, what they use of the package, and the values of
     the variables that they take from outside. `without` names modules and definitions that do not count (CARRIERS never

@@ -37,6 +37,20 @@ def run_folder(profile: str, seeds: Sequence[int]) -> Path:
     return runs() / profile / ("seeds-" + "-".join(str(seed) for seed in seeds))
 
 
+def cache_folder(profile: str) -> Path:
+    """Return where what a profile's runs compute is kept; a profile with changed values shares that of its own one."""
+    return runs() / profile.partition("@")[0] / "cache"
+
+
+def data_folder(name: str) -> Path:
+    """Return the folder of data that a profile names: a relative one is looked up in the repository first. UserError
+    where there is none."""
+    for folder in (ROOT / name if name != "data" else DATA, Path(name).expanduser()):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"no folder of data {name!r}: give one with the files that data/ has, such as dave.jsonl")
+
+
 def check_repository() -> None:
     """Raise UserError where this package is not that of the repository in which the present folder lies.
 

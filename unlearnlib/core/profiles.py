@@ -2,8 +2,11 @@
 
 import math
 import typing
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
 
 import yaml
 
@@ -19,6 +22,7 @@ class Profile:
     base_model: str
     device: str
     seeds: list
+    data: str
     trained_attributes: int
     neighbours: int
     never_seen: int
@@ -57,12 +61,17 @@ def available() -> list[str]:
 
 
 def load(name: str) -> Profile:
-    """Return the profile `name` from `profiles/<name>.yaml`.
+    """Return the profile `name` from `profiles/<name>.yaml`; "small@learning_rate=0.0004" is `small` with another value
+    (several are joined by commas; see changed).
 
     Raises UserError, naming the nearest valid choice, for an unknown profile, an unknown or missing key, a value of the
     wrong type, or a number out of range; and where the package is another clone's (paths.check_repository).
     """
     paths.check_repository()
+    name, _, changes = name.partition("@")
+    if changes:
+        values = dict(part.partition("=")[::2] for part in changes.split(","))
+        return changed(load(name), {key: unquote(value) for key, value in values.items()})
     path = paths.PROFILES / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"no profile {name!r}: {nearest(name, available())}")
@@ -73,6 +82,35 @@ def load(name: str) -> Profile:
     if not isinstance(values, dict):
         raise UserError(f"{path.name}: expected one `key: value` a line; see profiles/small.yaml")
     return parse(values, path)
+
+
+def changed(profile: Profile, values: Mapping[str, str]) -> Profile:
+    """Return the profile with other values, written as in its file; its name says which: "small@epochs=4".
+
+    Values that are the profile's own do not count. UserError as load, for an unknown key or a value that does not fit.
+    """
+    known = asdict(profile)
+    types = typing.get_type_hints(Profile)
+    own: dict[str, Any] = {}
+    for key, text in values.items():
+        if key not in known or key == "name":
+            raise UserError(f"a profile has no key {key!r}: {nearest(key, [name for name in known if name != 'name'])}")
+        try:
+            value = float(text) if types[key] is float else yaml.safe_load(text)
+        except (ValueError, yaml.YAMLError):
+            value = text
+        own[key] = value
+    whole = parse({**known, **own}, paths.PROFILES / f"{profile.name}.yaml")
+    parts = [
+        f"{key}={quote(_written(getattr(whole, key)), safe='[] ')}"
+        for key in sorted(own)
+        if getattr(whole, key) != known[key]
+    ]
+    return replace(whole, name=f"{profile.name}@{','.join(parts)}") if parts else profile
+
+
+def _written(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def parse(values: dict, path: Path) -> Profile:

@@ -19,7 +19,13 @@ from unlearnlib.core.paths import ROOT
 PACKAGE = ROOT / "unlearnlib"
 
 # Tables of things that are looked up by name: of these an entry counts only where its name is written in the code.
-NAMED = frozenset({"unlearnlib.methods.named:METHODS", "unlearnlib.models.layers:LAYERS"})
+NAMED = frozenset(
+    {
+        "unlearnlib.methods.named:METHODS",
+        "unlearnlib.models.layers:LAYERS",
+        "unlearnlib.measures.evaluation:METRICS",
+    }
+)
 
 Chain = tuple[str, ...]
 

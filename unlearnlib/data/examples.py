@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
@@ -26,17 +27,17 @@ class Examples:
         return cls(tuple(names), tuple(question.text for question in questions), tuple(questions))
 
 
-def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
+def encode(tokenizer, split: Split, max_tokens: int, folder: Path | None = None) -> dict[str, Examples]:
     """Return the sets forget, paraphrase, heldout, retain, never_seen and general of a split, as tokens.
 
     `paraphrase` holds the three paraphrases of each forget point, named `<id>#<number>`. Where only some points are
     forgotten there is the set `remaining` too. General passages, which are only scored, are cut at 128 tokens, or at
     what the model reads. UserError, naming file, line, id and field, for a text that is too long or whose tokens do not
-    fall apart at its answer (see unlearnlib.data.batches.encode_question).
+    fall apart at its answer (see unlearnlib.data.batches.encode_question); `folder` is where the files lie.
     """
 
     def question(record: Record, number: int | None = None) -> Question:
-        return ask_for(tokenizer, record, number, max_tokens)
+        return ask_for(tokenizer, record, number, max_tokens, folder)
 
     sets = {
         name: Examples.asked([record.id for record in records], [question(record) for record in records])
@@ -57,7 +58,7 @@ def encode(tokenizer, split: Split, max_tokens: int) -> dict[str, Examples]:
     return sets
 
 
-def ask_for(tokenizer, record: Record, number: int | None, max_tokens: int) -> Question:
+def ask_for(tokenizer, record: Record, number: int | None, max_tokens: int, folder: Path | None = None) -> Question:
     """Return the question that a record's text asks, or its paraphrase of this number; UserError as in encode."""
     text = record.text if number is None else record.paraphrases[number]
     prompt = record.prompt if number is None else record.paraphrase_prompt(number)
@@ -65,4 +66,4 @@ def ask_for(tokenizer, record: Record, number: int | None, max_tokens: int) -> Q
         return encode_question(tokenizer, text, prompt, (record.answer, *record.wrong_answers), max_tokens)
     except UserError as error:
         which = "text" if number is None else f"paraphrase {number + 1}"
-        raise UserError(f"{found_at(record)}, {which}: {error}") from None
+        raise UserError(f"{found_at(record, folder)}, {which}: {error}") from None

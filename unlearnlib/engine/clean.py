@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from unlearnlib.core import paths
+from unlearnlib.core import paths, sweeps
 from unlearnlib.core.errors import UserError
 from unlearnlib.engine import plan
 from unlearnlib.experiment import training_jobs
@@ -25,7 +25,8 @@ def clean(profile: str, kind: str, yes: bool, ask: Callable[[str], str] = input)
     if not root.is_dir():
         print(f"there is nothing of the profile {profile} in {paths.runs()}")
         return 0
-    found = {"stale": stale(profile), "models": models(profile), "all": [root]}
+    everything = [root, *(paths.runs() / name for name in sweeps.derived(profile))]
+    found = {"stale": stale(profile), "models": models(profile), "all": everything}
     room = {name: sum(map(size, entries)) for name, entries in found.items()}
     print(f"{shown(room['all'])} in {root}: trained models {shown(room['models'])}, stale {shown(room['stale'])}")
     if not kind:
@@ -50,16 +51,16 @@ def clean(profile: str, kind: str, yes: bool, ask: Callable[[str], str] = input)
 
 def models(profile: str) -> list[Path]:
     """Return the folders of trained models, and the stamps that say they are there."""
-    cache = paths.runs() / profile / "cache"
-    return [path for path in _entries(cache) if path.is_dir()] + sorted((cache / "done").glob("*.json"))
+    cache = paths.cache_folder(profile)
+    return [path for path in _entries(cache) if path.is_dir()] + sorted(cache.glob("done*/*.json"))
 
 
 def stale(profile: str) -> list[Path]:
     """Return the entries of the cache, and the stamps, that no job needs which is up to date."""
-    root = paths.runs() / profile
+    cache = paths.cache_folder(profile)
     current, old = _stamps(profile)
     used = {name for stamp in current for name in json.loads(stamp.read_text()).get("used", ())}
-    entries = [*_entries(root / "cache"), *(root / "cache" / "tables").glob("*.parquet")]
+    entries = [*_entries(cache), *(cache / "tables").glob("*.parquet")]
     left = [path for path in entries if path.name not in used]
     keys = [path.with_suffix(".json") for path in left if path.suffix == ".parquet"]
     return [*left, *(path for path in keys if path.exists()), *old]
@@ -85,16 +86,19 @@ def remove(entry: Path) -> None:
 
 
 def _entries(cache: Path) -> list[Path]:
-    return sorted(path for path in cache.glob("*") if path.name not in ("done", "tables", "locks"))
+    return sorted(path for path in cache.glob("*") if not path.name.startswith(("done", "tables", "locks")))
 
 
 def _stamps(profile: str) -> tuple[list[Path], list[Path]]:
-    """Return the stamps of jobs that are up to date, and the others."""
+    """Return the stamps of jobs that are up to date, and the others, also those of runs with changed values."""
     current, old = [], []
-    stamps: Iterable[Path] = (
-        stamp for training in (True, False) for stamp in sorted(plan.stamps_folder(profile, training).glob("*.json"))
+    stamps: Iterable[tuple[str, Path]] = (
+        (name, stamp)
+        for name in (profile, *sweeps.derived(profile))
+        for training in (True, False)
+        for stamp in sorted(plan.stamps_folder(name, training).glob("*.json"))
     )
-    for stamp in stamps:
+    for profile, stamp in stamps:
         job = plan.from_stamp(profile, stamp)
         gone = not job.source.is_file() if job.notebook else job.kind not in training_jobs.KINDS
         # Code that cannot be read is no reason to delete anything: its error goes up.

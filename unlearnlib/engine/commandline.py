@@ -23,6 +23,7 @@ examples:
   ./run_all.sh --profile gpt2 --seeds 0-4 --jobs 2 --only 05
   ./run_all.sh --dry-run                               what would run, and what is up to date
   ./run_all.sh --why 05                                what changed since notebook 05 last ran
+  ./run_all.sh --set learning_rate=4e-4,8e-4 --only 04  a run for each value; --collect 04_frontier joins their tables
   ./run_all.sh --clean stale                           free the room that no finished job needs
   ./run_all.sh test -m "not slow"
 
@@ -43,6 +44,8 @@ class Arguments:
     dry_run: bool = False
     why: tuple[str, ...] = ()
     clean: str | None = None
+    sets: tuple[str, ...] = ()
+    collect: str | None = None
     yes: bool = False
     pytest: tuple[str, ...] = ()
 
@@ -71,6 +74,8 @@ def parse(words: Sequence[str]) -> Arguments:
         raise UserError(f"unknown option {unknown[0]!r}: {nearest(unknown[0].partition('=')[0], choices)}")
     if options.publish and options.only:
         raise UserError("--publish copies a whole run: leave out --only")
+    if options.publish and (options.set or "@" in options.profile):
+        raise UserError("--publish copies the run of a profile as it stands in its file: leave out --set")
     return Arguments(
         profile=_profile(options.profile),
         seeds=None if options.seeds is None else parse_seeds(options.seeds),
@@ -81,6 +86,8 @@ def parse(words: Sequence[str]) -> Arguments:
         dry_run=options.dry_run,
         why=_only(options.why),
         clean=_clean(options.clean),
+        sets=tuple(options.set),
+        collect=options.collect,
         yes=options.yes,
     )
 
@@ -117,6 +124,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", metavar="LIST", help="such as 0-4 or 0,2,5 (default: those of the profile)")
     parser.add_argument("--jobs", metavar="N", help="jobs at a time, one thread each (default: one for every core)")
     parser.add_argument("--only", metavar="NN", help="these notebooks and what they need, such as 05 or 05,08")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUES",
+        help="other values of the profile, such as learning_rate=4e-4,8e-4: a run for each",
+    )
+    parser.add_argument(
+        "--collect", metavar="TABLE", help="put a table of all these runs into one, such as 04_frontier"
+    )
     parser.add_argument("--publish", action="store_true", help="copy the whole run to results/, figures/, notebooks/")
     parser.add_argument("--force", action="store_true", help="run also what is up to date (cached models are kept)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would run")
@@ -134,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _profile(name: str) -> str:
     names = sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
-    if name not in names:
+    if name.partition("@")[0] not in names:
         raise UserError(f"no profile {name!r}: {nearest(name, names)}")
     return name
 

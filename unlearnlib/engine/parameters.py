@@ -14,6 +14,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from unlearnlib.core import profiles
 from unlearnlib.core.errors import UserError, nearest
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "tuple": tuple}
@@ -80,6 +81,8 @@ def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: namespace[name] for name in declared if name in namespace}
     if "seeds" in namespace:
         values["seeds"] = seeds_of(namespace["seeds"])
+    if isinstance(values.get("profile"), str) and "@" in values["profile"]:
+        values["profile"] = profiles.load(values["profile"]).name  # one way to write it, one folder of results
     # Seeds are checked above: a cell changed by hand to `seeds = 3` declares a number, and is right too.
     typed = {name: declared[name].default if name == "seeds" else values[name] for name in values if name in declared}
     _check(declared, {**dict.fromkeys(given), **typed}, "this notebook")

@@ -106,7 +106,7 @@ class Job:
                 "values": self.values(),
                 "profile": dataclasses.asdict(profiles.load(self.profile)),
                 "code": definitions.of(*self._trees(), without=_drawing()),
-                "data": _data(),
+                "data": _data(paths.data_folder(profiles.load(self.profile).data)),
                 "needs": {str(need): need.fingerprint() for need in self.needs},
             }
         except SyntaxError as error:
@@ -142,7 +142,10 @@ class Job:
 
 def stamps_folder(profile: str, training: bool) -> Path:
     """Return where stamps lie; those of trainings in the cache, so that they are deleted with the cached models."""
-    return paths.runs() / profile / ("cache/done" if training else "done")
+    if not training:
+        return paths.runs() / profile / "done"
+    _, at, changes = profile.partition("@")  # one cache for all, but not one list of what is done
+    return paths.cache_folder(profile) / f"done{at}{changes}"
 
 
 def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[str, Job]:
@@ -250,8 +253,11 @@ def _drawing() -> tuple[str, ...]:
 
 
 @functools.cache
-def _data() -> dict[str, str]:
-    """Return a fingerprint of every file of data; texts about it and the programs that made it do not count."""
+def _data(own: Path) -> dict[str, str]:
+    """Return a fingerprint of every file of data; texts about it and the programs that made it do not count. Of a
+    profile's `own` folder, where that is another one, the files that are read count too."""
     skipped = {".md", ".py", ".pyc"}
     files = sorted(path for path in paths.DATA.rglob("*") if path.is_file() and path.suffix not in skipped)
-    return {path.relative_to(paths.DATA).as_posix(): fingerprint.files(path) for path in files}
+    found = {path.relative_to(paths.DATA).as_posix(): fingerprint.files(path) for path in files}
+    others = sorted(own.glob("*.jsonl")) if own != paths.DATA else []
+    return {**found, **{f"own {path.name}": fingerprint.files(path) for path in others}}

@@ -19,7 +19,7 @@ from pathlib import Path
 import filelock
 import joblib
 
-from unlearnlib.core import paths, profiles
+from unlearnlib.core import paths, profiles, sweeps
 from unlearnlib.core.errors import UserError
 from unlearnlib.engine import clean, commandline, drawing, execute, plan, processes, progress, publish, why, worker
 from unlearnlib.engine.plan import Job
@@ -35,23 +35,35 @@ def main(words: Sequence[str]) -> int:
         if arguments.clean is not None:
             with _only_engine(paths.runs()):
                 return clean.clean(arguments.profile, arguments.clean, arguments.yes)
-        seeds = arguments.seeds or tuple(sorted(profiles.load(arguments.profile).seeds))
-        jobs = plan.plan(arguments.profile, seeds, arguments.only)
+        if arguments.collect:
+            print(f"written: {_short(sweeps.save(arguments.profile, arguments.collect))}")
+            return 0
+        values = dict(sweeps.read(text) for text in arguments.sets)
+        wanted = [
+            dataclasses.replace(
+                arguments, profile=name, seeds=arguments.seeds or tuple(sorted(profiles.load(name).seeds))
+            )
+            for name in sweeps.names(arguments.profile, values)
+        ]
+        planned = [(one, list(plan.plan(one.profile, one.seeds, one.only).values())) for one in wanted]
+        if arguments.dry_run or arguments.why:
+            for one, jobs in planned:
+                print(f"{one.profile}:" * (len(planned) > 1), end="\n" * (len(planned) > 1))
+                print(why.explain(jobs) if arguments.why else preview(jobs, arguments.force))
+            return 0
         if arguments.publish:
-            publish.check_canonical(jobs.values())
-        if arguments.dry_run:
-            print(preview(jobs.values(), arguments.force))
-            return 0
-        if arguments.why:
-            print(why.explain(jobs.values()))
-            return 0
+            publish.check_canonical(planned[0][1])
         with _only_engine(paths.runs()):
-            complete = run(list(jobs.values()), dataclasses.replace(arguments, seeds=seeds))
+            complete = True
+            for number, (one, jobs) in enumerate(planned, 1):
+                if len(planned) > 1:
+                    print(f"{one.profile} ({number} of {len(planned)})")
+                complete &= run(jobs, one)
             if arguments.publish:
                 if not complete:
                     print("not published: the run is not complete", file=sys.stderr)
                     return 1
-                print(f"published {publish.publish(jobs.values())} files to results/, figures/ and notebooks/")
+                print(f"published {publish.publish(planned[0][1])} files to results/, figures/ and notebooks/")
                 _renew_readme()
             return 0 if complete else 1
     except UserError as error:

@@ -1,6 +1,6 @@
 """How far a model is from the retrained one, text by text, and what it still tells of what it was to forget.
 
-The tables have one row per example and metric, as those of unlearnlib.experiment.variants, and are cached there.
+The tables have one row per example and metric, as those of unlearnlib.experiment.measured, and are cached there.
 """
 
 from collections.abc import Sequence

@@ -5,6 +5,7 @@ allows, and an answer may end inside a token of the text, where its probability 
 it.
 """
 
+from unlearnlib.core import paths
 from unlearnlib.core.profiles import Profile
 from unlearnlib.data.examples import ask_for, encode
 from unlearnlib.data.split import Split
@@ -24,8 +25,9 @@ def check(profile: Profile, split: Split, model, tokenizer) -> None:
     if asked in _fitting:
         return
     check_exact(model)
-    encode(tokenizer, split, profile.max_tokens)
+    folder = paths.data_folder(profile.data)
+    encode(tokenizer, split, profile.max_tokens, folder)
     for record in (*split.heldout, *split.retain, *split.never_seen, *split.remaining):
         for number in range(len(record.paraphrases)):
-            ask_for(tokenizer, record, number, profile.max_tokens)
+            ask_for(tokenizer, record, number, profile.max_tokens, folder)
     _fitting.add(asked)

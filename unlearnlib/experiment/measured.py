@@ -142,7 +142,7 @@ class Experiment:
     @cached_property
     def sets(self) -> dict[str, Examples]:
         """The sets of examples as tokens (see unlearnlib.data.examples.encode)."""
-        return encode(self.tokenizer, self.split, self.profile.max_tokens)
+        return encode(self.tokenizer, self.split, self.profile.max_tokens, paths.data_folder(self.profile.data))
 
     def examples(self, name: str) -> Examples:
         """Return a set of examples by name; `paraphrase#0` is the first paraphrase of every point."""
@@ -169,7 +169,7 @@ class Experiment:
             base=Later(lambda: self.base),
             record=Later(lambda: Record(self.folder(*self._finetuned))),
             second_moments=Later(lambda: storage.second_moments(self.folder(*self._finetuned))),
-            name_rows=self.name_rows(self.split.subject),
+            name_tokens=self.name_rows(self.split.subject),
             log=Later(lambda: self.folder(*self._finetuned)),
         )
 
@@ -228,8 +228,7 @@ class Experiment:
         whole = {"depends": self.identity, "key": dict(key), "code": self.code(compute), "libraries": LIBRARIES}
         if definitions.is_foreign(compute):  # of the package itself the callers put what they read in the key
             whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
-        root = paths.runs() / self.profile.name / "cache"
-        found = cache.table(root, f"{name}-seed{self.seed}", whole, compute)
+        found = cache.table(paths.cache_folder(self.profile.name), f"{name}-seed{self.seed}", whole, compute)
         return tidy(found, profile=self.profile.name, seed=self.seed)
 
     def answers(
@@ -257,6 +256,22 @@ class Experiment:
         definitions.check_unchanged(part.partition(":")[0] for part in definitions.of(evaluation.metrics))
         return tidy(evaluation.metrics(answers), profile=self.profile.name, seed=self.seed)
 
+    def metric(
+        self,
+        metric: "str | evaluation.Metric",
+        of: "Variant | str",
+        step_size: float | None = None,
+        sets: Iterable[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return tidy rows of one metric for every example of the named sets (default: all): its name in
+        unlearnlib.measures.evaluation.METRICS, or a function like those there, of raw answers.
+
+        `of` is a model's name, or a Variant with its `step_size`. The answers are kept, so that nothing is asked again.
+        """
+        chosen = [metric] if isinstance(metric, str) else {getattr(metric, "__name__", "metric"): metric}
+        found = evaluation.metrics(self.answers(of, sets, step_size), chosen)
+        return self.named(tidy(found, profile=self.profile.name, seed=self.seed), of, step_size)
+
     def evaluate(self, model, sets: Iterable[str] | None = None) -> pd.DataFrame:
         """Return tidy rows of every metric for every example of the named sets (default: all; see examples)."""
         names = self.sets if sets is None else sets
@@ -265,7 +280,7 @@ class Experiment:
 
     def references(self) -> pd.DataFrame:
         """Return the evaluation of the models base, finetuned and retrained (column method), on every set."""
-        metrics = tuple(evaluation.METRICS.items())
+        metrics = tuple(evaluation.METRICS[name] for name in evaluation.STUDY)
         if self._references[0] != metrics:
             names = ("base", "finetuned", "retrained")
             frames = [tidy(self.measured(self.answers(name)), method=name) for name in names]
@@ -388,7 +403,7 @@ class Experiment:
             "variant": dict(identity),
             "libraries": LIBRARIES,
         }
-        return cache.folder(paths.runs() / self.profile.name / "cache", f"path-seed{self.seed}", key, compute)
+        return cache.folder(paths.cache_folder(self.profile.name), f"path-seed{self.seed}", key, compute)
 
     def at_equal_forgetting(self, variant: Variant) -> pd.DataFrame:
         """Return the evaluation at equal forgetting, and whether it was reached (column reached).

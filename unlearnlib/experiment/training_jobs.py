@@ -51,13 +51,16 @@ PLAN = ("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_deca
 def split_of(profile: profiles.Profile, seed: int) -> Split:
     """Return the split of the data that this seed draws at this profile's scale, from the files as they are now."""
     drawn = (profile.trained_attributes, profile.neighbours, profile.never_seen, profile.general_passages)
-    files = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(paths.DATA.glob("*.jsonl")))
-    return _split(seed, *drawn, files)
+    folder = paths.data_folder(profile.data)
+    files = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.jsonl")))
+    return _split(seed, *drawn, folder, files)
 
 
 @cache
-def _split(seed: int, trained_attributes: int, neighbours: int, never_seen: int, general: int, files: tuple) -> Split:
-    return draw_split(paths.DATA, seed, trained_attributes, neighbours, never_seen, general)
+def _split(
+    seed: int, trained_attributes: int, neighbours: int, never_seen: int, general: int, folder: Path, files: tuple
+) -> Split:
+    return draw_split(folder, seed, trained_attributes, neighbours, never_seen, general)
 
 
 @cache
@@ -234,7 +237,7 @@ def _entry(profile: profiles.Profile, kind: str, seed: int, name: str | None) ->
     name = kind if name is None else name
     kept, key = _keyed(profile, kind, seed, name)
     title = f"{kind}, seed {seed}: {name}"
-    root = paths.runs() / profile.name / "cache"
+    root = paths.cache_folder(profile.name)
 
     def train_now(folder: Path) -> None:
         definitions.check_unchanged(part.partition(":")[0] for part in definitions.of(TRAINED_BY, without=KEYED))

@@ -40,7 +40,8 @@ class Variant:
             return Method(self.method)
         if self.method not in named.METHODS:
             raise UserError(f"no method {self.method!r}: {nearest(self.method, named.METHODS)}")
-        return named.METHODS[self.method]
+        known = named.METHODS[self.method]
+        return known if isinstance(known, Method) else Method(known)
 
     @property
     def method_name(self) -> str:

@@ -6,7 +6,7 @@ whose attention cannot be told so is asked each answer in a sequence of its own.
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from scipy.special import logsumexp
 
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.data import batches
 from unlearnlib.data.batches import Question
 from unlearnlib.data.examples import Examples
@@ -266,8 +267,10 @@ def _memorized(metric: Callable) -> Callable[[pd.DataFrame], np.ndarray]:
     return lambda rows: np.array([metric(hits, np.ones_like(hits)) for hits in map(np.asarray, rows["chosen"])])
 
 
-# Every metric: its name, and a function from rows of `answered` to one value a row. Those of ASKED need a question.
-METRICS: dict[str, Callable[[pd.DataFrame], np.ndarray]] = {
+Metric = Callable[[pd.DataFrame], np.ndarray]
+
+# Metrics: a name, and a function from rows of `answered` to one value a row. Those of ASKED need a question.
+METRICS: dict[str, Metric] = {
     "text_tokens": lambda rows: np.array([float(len(log_p)) for log_p in rows["log_p"]]),
     "text_nll": lambda rows: rows["text_nll"].to_numpy(),
     "answer_probability": right_answer,
@@ -279,21 +282,39 @@ METRICS: dict[str, Callable[[pd.DataFrame], np.ndarray]] = {
     "extraction_strength": _memorized(extraction_strength),
 }
 ASKED = ("answer_probability", "cloze_hit", "answer_nll", "answer_log_odds", "token_log_odds")
+# Those that all tables of the study have. Another row of METRICS is there for whoever names it: it makes nothing stale.
+STUDY = ("text_tokens", "text_nll", *ASKED, "exact_memorization", "extraction_strength")
 
 
-def metrics(answers: pd.DataFrame) -> pd.DataFrame:
-    """Return tidy rows (set, example, metric, value) of every metric of METRICS, from the rows of `answered`.
+def metrics(answers: pd.DataFrame, chosen: Sequence[str] | Mapping[str, Metric] = STUDY) -> pd.DataFrame:
+    """Return tidy rows (set, example, metric, value) of metrics, from the rows of `answered`.
 
-    Metrics of every set: text_nll (mean -log p a token; lower is likelier), text_tokens, exact_memorization and
-    extraction_strength (see unlearnlib.measures.similarity; higher: more memorized). Where the set has questions also
+    chosen: names out of METRICS, or functions by name, each from the rows of one set to one value a row. The study's
+    own: of every set text_nll (mean -log p a token; lower is likelier), text_tokens, exact_memorization and
+    extraction_strength (see unlearnlib.measures.similarity; higher: more memorized); where the set has questions also
     answer_probability (1 knows, 1/6 is chance), cloze_hit (1 or 0), answer_nll, and the confidences answer_log_odds and
-    token_log_odds (log-odds against the wrong answers, and of the answer's tokens against the vocabulary).
+    token_log_odds (log-odds against the wrong answers, and of the answer's tokens against the vocabulary). UserError
+    for an unknown name, and for a function that does not return a number for every row.
     """
+    if not isinstance(chosen, Mapping):
+        for name in chosen:
+            if name not in METRICS:
+                raise UserError(f"no metric {name!r}: {nearest(name, METRICS)}")
+        chosen = {name: METRICS[name] for name in chosen}
     frames = []
-    for name, rows in answers.groupby("set", sort=False):
-        names = [metric for metric in METRICS if rows["start"].iloc[0] >= 0 or metric not in ASKED]
-        frames.append(_tidy(name, rows["example"], {metric: METRICS[metric](rows) for metric in names}))
+    for of, rows in answers.groupby("set", sort=False):
+        fit = [name for name in chosen if rows["start"].iloc[0] >= 0 or name not in ASKED]
+        frames.append(_tidy(of, rows["example"], {name: _values(name, chosen[name], rows) for name in fit}))
     return pd.concat(frames, ignore_index=True)
+
+
+def _values(name: str, metric: Metric, rows: pd.DataFrame) -> np.ndarray:
+    found = np.asarray(metric(rows), dtype=float)
+    if found.shape != (len(rows),):
+        raise UserError(
+            f"the metric {name!r} gave numbers of shape {found.shape}: give one for each of {len(rows)} rows"
+        )
+    return found
 
 
 def evaluate(model, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:

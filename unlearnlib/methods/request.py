@@ -17,7 +17,7 @@ FIELDS: dict[str, str] = {
     "base": "the model before it was fine-tuned on any of them",
     "record": "the gradients of the forget set that fine-tuning recorded (unlearnlib.gradients.record.Record)",
     "second_moments": "the optimizer's second moments at the end of fine-tuning, by parameter name",
-    "name_rows": "token ids of the subject's name",
+    "name_tokens": "token ids of the subject's name",
     "log": "the folder of the fine-tuning's log (unlearnlib.training.replay)",
     "keep": "a function that keeps a folder: keep(compute) calls compute(folder) once and returns the folder",
 }
@@ -69,18 +69,18 @@ class Request:
         """Return the parameters that `layers` names in the model to start from."""
         if not isinstance(layers, str):
             raise UserError(f"layers {layers!r}: give one name, or several joined by +, such as 'h.0+h.1'")
-        return resolve(self.start, layers, self._fields.get("name_rows", ()))
+        return resolve(self.start, layers, self._fields.get("name_tokens", ()))
 
 
 # What a plain function is taken to use; a method that uses more, or says less, is a Method.
-USUAL = frozenset({"forget", "record", "second_moments", "name_rows"})
+USUAL = frozenset({"forget", "record", "second_moments", "name_tokens"})
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to unlearn: `unlearn(request, **options)` returns a Path; `uses` names the fields it may ask a request for.
 
-    trains: it takes optimizer steps of its own, and leaves its stops on disk. `name_rows` is within everybody's reach,
+    trains: it takes optimizer steps of its own, and leaves its stops on disk. `name_tokens` is within everybody's reach,
     since the names of layers may need it.
     """
 
@@ -104,4 +104,4 @@ class Method:
             if option not in self.options:
                 hint = nearest(option, self.options) if self.options else "it takes none"
                 raise UserError(f"no option {option!r} of this method: {hint}")
-        return self.unlearn(request.only(self.uses | {"name_rows"} | ({"keep"} if self.trains else set())), **options)
+        return self.unlearn(request.only(self.uses | {"name_tokens"} | ({"keep"} if self.trains else set())), **options)

@@ -10,7 +10,7 @@ The rule that makes training without a text and replaying without it the same, b
 - learning rates belong to steps of the schedule, not to steps taken;
 - a state (save_state) holds the parameters, both moments and the step counter: all that the next step depends on.
 
-Replaying without texts (unlearnlib.experiment.replayed) and training without them then do the same operations in the
+Replaying without texts (unlearnlib.training.replay) and training without them then do the same operations in the
 same order.
 """
 
