@@ -80,7 +80,7 @@ USUAL = frozenset({"forget", "record", "second_moments", "name_tokens"})
 class Method:
     """A way to unlearn: `unlearn(request, **options)` returns a Path; `uses` names the fields it may ask a request for.
 
-    trains: it takes optimizer steps of its own, and leaves its stops on disk. `name_tokens` is within everybody's reach,
+    trains: it takes optimizer steps of its own, and leaves its stops on disk. `name_tokens` is in everybody's reach,
     since the names of layers may need it.
     """
 
