@@ -11,7 +11,7 @@ from scipy import stats
 from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
-from unlearnlib.experiment import attacks, closeness, many, training_jobs
+from unlearnlib.experiment import attacks, closeness, many, study, training_jobs
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.measures import disclosure, distance, membership
@@ -231,7 +231,7 @@ def test_original_and_reference_zero_are_the_usual_models():
 def test_an_original_is_unlearned_and_evaluated_like_the_experiment(experiment):
     profile = experiment.profile
     table = many.evaluate(experiment, "originals-2", "original 1")
-    assert set(table["method"]) == {many.ORIGINAL, *(v.name for v in many.variants(experiment))}
+    assert set(table["method"]) == {many.ORIGINAL, *(v.name for v in study.repeated(experiment))}
     assert set(table["set"]) == set(many.SETS) and set(table["model"]) == {"original 1"}
     means = table.query("set == 'forget' and metric == 'answer_probability'").groupby("method")["value"].mean()
     assert means[many.ORIGINAL] > means["first epoch"]

@@ -12,7 +12,7 @@ from unlearnlib.gradients.record import Record, Recorder
 from unlearnlib.gradients.rules import own_gradients
 from unlearnlib.influence import scores
 from unlearnlib.models.anatomy import anatomy
-from unlearnlib.models.layers import layer_names, parameter_count, resolve
+from unlearnlib.models.layers import in_order, layer_names, parameter_count, resolve, tables_of
 from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule
 
@@ -56,6 +56,9 @@ def test_every_name_of_a_layer_means_its_own_parameters(family, sequences):
         for name, selection in chosen.items():
             if selection.halves in (None, ("input", "output")):
                 assert error(found[name], selection.mask(whole[name])) < 1e-9, (layers, name)
+    whole = {name for layers in in_order(model) for name in resolve(model, layers)}
+    assert whole == set(resolve(model, "all")) - (set() if anatomy(model).tied else {anatomy(model).head_weight})
+    assert tables_of(model) == ("embedding+position_embedding" if family == "gpt2" else "embedding")
     last, rest = (set(resolve(model, name)) for name in ("last_blocks", "all_but_last_blocks"))
     assert last == set(resolve(model, "h.1+h.2")) and not last & rest
     assert last | rest == set(resolve(model, "all"))

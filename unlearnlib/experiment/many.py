@@ -14,7 +14,7 @@ import pandas as pd
 
 from unlearnlib.core.profiles import Profile
 from unlearnlib.data.examples import Examples
-from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment import study, training_jobs
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import MODELS, Variant, distinct
 from unlearnlib.measures import distributions, evaluation, membership
@@ -22,18 +22,6 @@ from unlearnlib.measures import distributions, evaluation, membership
 SETS = ("forget", "heldout", "retain", "general")
 CONFIDENCES = ("answer_log_odds", "token_log_odds")
 ORIGINAL, REFERENCE, CEILING = "nothing forgotten", "retrained", "retrained, other half"
-
-
-def variants(experiment: Experiment) -> list[Variant]:
-    """Return the paper's ways to unlearn, and the preconditioned one."""
-    blocks = experiment.base.config.n_layer
-    return [
-        Variant("first epoch"),
-        Variant("all epochs", options={"epochs": "all"}),
-        Variant("embedding", layers="embedding"),
-        Variant("last two blocks", layers=f"h.{blocks - 2}+h.{blocks - 1}"),
-        Variant("preconditioned", "preconditioned"),
-    ]
 
 
 RETAINED = 40  # so many of the neighbours' points are asked of each model, the first by id: there are many models
@@ -95,7 +83,7 @@ def evaluate(usual: Experiment, kind: str, name: str) -> pd.DataFrame:
         experiment = Repeated(usual, kind, name, open_folders)
         if kind in training_jobs.REFERENCES:
             return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
-        compared = distinct(variants(experiment), {*MODELS, ORIGINAL, REFERENCE, CEILING})
+        compared = distinct(study.repeated(experiment), {*MODELS, ORIGINAL, REFERENCE, CEILING})
         frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
         for variant in compared:
             found = experiment.calibrated(variant, smallest=NEAR * usual.calibrated(variant).step_size)

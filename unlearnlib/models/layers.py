@@ -92,6 +92,17 @@ def layer_names(model) -> list[str]:
     return [*(f"h.{index}" for index in range(len(anatomy(model).blocks))), *LAYERS]
 
 
+def tables_of(model) -> str:
+    """Return the name of the layers that turn tokens into vectors: embedding, and learned positions if it has any."""
+    return "embedding+position_embedding" if anatomy(model).positions else "embedding"
+
+
+def in_order(model) -> list[str]:
+    """Return the names of the layers that make up the model, from the input up: tables, blocks, last normalisation."""
+    blocks = [f"h.{index}" for index in range(len(anatomy(model).blocks))]
+    return [*tables_of(model).split("+"), *blocks, *(["ln_f"] if anatomy(model).norm else [])]
+
+
 def resolve(model, layers: str, name_rows: Iterable[int] = ()) -> dict[str, Selection]:
     """Return what `layers` names, as a mapping from parameter name to Selection.
 
