@@ -32,7 +32,7 @@ def load(profile, kind, seed):
     def compute(folder):
         trace(f"train {seed}")
         (folder / "weights.txt").write_text(f"weights of {seed}")
-    root = paths.runs() / profile / "cache"
+    root = paths.cache_folder(profile)
     cache.table(root, "seen", {"seed": seed}, lambda: pandas.DataFrame({"seed": [seed]}))
     return (cache.folder(root, kind, key(profile, kind, seed), compute) / "weights.txt").read_text()
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import closeness, many
+from unlearnlib.experiment import closeness, many, study
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.removal import Modality, Removals
 from unlearnlib.experiment.variants import Variant, distinct
@@ -57,7 +57,7 @@ def test_distributions_of_two_variants_of_one_name_are_refused(experiment, monke
         ([FIRST, EMBEDDING], "two are called 'first epoch'"),
         ([Variant(many.CEILING)], r"is called like the model 'retrained, other half'"),
     ):
-        monkeypatch.setattr(many, "variants", lambda _, variants=variants: variants)
+        monkeypatch.setattr(study, "repeated", lambda _, variants=variants: variants)
         with pytest.raises(UserError, match=line):
             many.evaluate(experiment, "originals-1", "original 0")
 
