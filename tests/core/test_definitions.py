@@ -17,7 +17,6 @@ from unlearnlib.core.errors import UserError
 from unlearnlib.core.paths import ROOT
 from unlearnlib.experiment import attribution, measured, training_jobs
 from unlearnlib.experiment.measured import Experiment
-from unlearnlib.experiment.removal import Modality, Removals
 from unlearnlib.experiment.variants import KEYED, Variant
 from unlearnlib.measures import generation
 from unlearnlib.methods import named
@@ -345,11 +344,19 @@ def test_a_set_in_a_function_is_the_same_in_every_process():
     assert len(set(runs)) == 1
 
 
-def test_a_removal_is_kept_under_the_search_of_its_profile(experiment):
-    exact = Modality("exact", "exact")
-    usual = Removals(experiment).visits(exact)["step_size"].max()
-    other = dataclasses.replace(experiment.profile, first_look=usual / 4, largest_step=usual / 2)
-    assert Removals(Experiment(other, 0)).visits(exact)["step_size"].max() <= usual / 2
+def test_a_walk_is_kept_under_the_target_of_its_experiment(experiment):
+    walk = Variant("walk", "iterative", "embedding", {"until": "mean"})
+    usual = experiment.path(walk).stops[-1]
+
+    class Strict(Experiment):
+        def target(self):
+            return 0.9 * super().target()
+
+    strict = Strict("smoke", 0)
+    assert strict.path(walk).stops[-1] > usual
+    assert experiment.path(walk).stops[-1] == usual
+    keys = [one.of(walk, 1.0) for one in (experiment, strict)]
+    assert keys[0] != keys[1] and experiment.of(Variant("v"), 1.0) == strict.of(Variant("v"), 1.0)
 
 
 def test_another_version_of_a_library_is_another_result(experiment, monkeypatch, tmp_path):

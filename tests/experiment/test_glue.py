@@ -15,9 +15,8 @@ from scipy import stats
 
 from unlearnlib.claims import numbers
 from unlearnlib.core import paths, tables
-from unlearnlib.experiment import closeness, training_jobs
+from unlearnlib.experiment import closeness, ends, training_jobs
 from unlearnlib.experiment.measured import Experiment
-from unlearnlib.experiment.removal import Modality, Removals
 from unlearnlib.experiment.replayed import compared
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.measures.generation import rouge_rows
@@ -319,26 +318,27 @@ def test_the_second_reference_is_the_next_seeds_and_no_table_of_another_stands_i
 
 
 @pytest.fixture(scope="module")
-def removals(experiment):
-    return Removals(experiment)
-
-
-@pytest.fixture(scope="module")
 def fuzzy(experiment):
     # All of Dave's points are that like his name, and a few of his neighbours'.
-    return Modality("fuzzy", query=experiment.split.forget[0].subject, threshold=50)
+    options = {"query": experiment.split.forget[0].subject, "threshold": 50}
+    return Variant("fuzzy", "fuzzy", "embedding", options)
 
 
 @pytest.fixture(scope="module")
-def ended(experiment, removals, fuzzy):
+def end(experiment, fuzzy):
+    return experiment.calibrated(fuzzy)
+
+
+@pytest.fixture(scope="module")
+def ended(experiment, fuzzy, end):
     """By name: the fine-tuned, the retrained and the fuzzily unlearned model."""
     models = {name: experiment.load(name) for name in ("finetuned", "retrained")}
-    return {**models, "fuzzy": changed(experiment, removals.change(fuzzy))}
+    return {**models, "fuzzy": changed(experiment, ends.change(experiment, fuzzy, end.step_size))}
 
 
-def test_a_single_ascent_watches_what_it_is_told_to_watch(experiment, removals, fuzzy):
-    on_picks = dataclasses.replace(fuzzy, name="on picks", calibrated_on="picks")
-    picks, everyone = removals.picked(fuzzy), list(experiment.sets["forget"].names)
+def test_a_single_ascent_watches_what_it_is_told_to_watch(experiment, fuzzy, end):
+    on_picks = dataclasses.replace(fuzzy, name="on picks")
+    picks, everyone = ends.removed(experiment, fuzzy), list(experiment.sets["forget"].names)
     assert set(picks) != set(everyone)
     sets = [experiment.sets[name] for name in ("forget", "retain")]
     texts = {name: text for of in sets for name, text in zip(of.names, of.texts, strict=True)}
@@ -346,33 +346,45 @@ def test_a_single_ascent_watches_what_it_is_told_to_watch(experiment, removals, 
     sum(loss(model, texts[name]) for name in picks).backward()
     slope = model.transformer.wte.weight.grad
     steps = {}
-    for modality, watched in ((fuzzy, everyone), (on_picks, picks)):
-        visit, change = removals.visits(modality).iloc[0], removals.change(modality)
+    for variant, found, watched in ((fuzzy, end, everyone), (on_picks, ends.on_picks(experiment, on_picks), picks)):
+        visit = ends.visits(experiment, variant, found).iloc[0]
+        change = ends.change(experiment, variant, found.step_size)
         after = changed(experiment, change)
         known = answers(after, sets[0]) | answers(after, sets[1])
-        assert visit["mean"] == pytest.approx(np.mean([known[name] for name in watched]), rel=1e-3)
+        assert visit["mean"] == found.value == pytest.approx(np.mean([known[name] for name in watched]), rel=1e-3)
         assert visit["reached"] and visit["picked"] == len(picks)
         # Both go along the gradient of what was picked, however far.
         moved = change["transformer.wte.weight"]
         assert list(change) == ["transformer.wte.weight"]
         assert float(moved.norm()) == pytest.approx(visit["step_size"], rel=1e-3)
         assert float((moved * slope).sum() / moved.norm() / slope.norm()) == pytest.approx(1, abs=1e-4)
-        steps[modality.name] = visit["step_size"]
+        steps[variant.name] = visit["step_size"]
     assert steps["fuzzy"] != pytest.approx(steps["on picks"], rel=0.01)
 
 
-def test_the_end_of_a_removal_is_evaluated_in_the_changed_model(experiment, removals, fuzzy, ended):
-    found = removals.ends(fuzzy, ["forget", "retain"])
+def test_the_present_gradient_is_that_of_the_forget_set_at_the_fine_tuned_weights(experiment):
+    forget, model = experiment.sets["forget"], experiment.load("finetuned")
+    sum(loss(model, text) for text in forget.texts).backward()
+    slope = model.transformer.wte.weight.grad
+    moved = ends.change(experiment, Variant("present", "present", "embedding"), 0.5)["transformer.wte.weight"]
+    assert float(moved.norm()) == pytest.approx(0.5, rel=1e-4)
+    assert float((moved * slope).sum() / moved.norm() / slope.norm()) == pytest.approx(1, abs=1e-4)
+    assert ends.removed(experiment, Variant("present", "present")) == sorted(forget.names)
+
+
+def test_the_end_of_a_removal_is_evaluated_in_the_changed_model(experiment, fuzzy, end, ended):
+    found = ends.evaluated(experiment, fuzzy, end, ["forget", "retain"])
     for name in ("forget", "retain"):
         expected = answers(ended["fuzzy"], experiment.sets[name])
         assert values_of(found, name, "answer_probability") == pytest.approx(expected, rel=1e-3, abs=1e-6)
-    length = torch.sqrt(sum(value.double().pow(2).sum() for value in removals.change(fuzzy).values()))
+    change = ends.change(experiment, fuzzy, end.step_size)
+    length = torch.sqrt(sum(value.double().pow(2).sum() for value in change.values()))
     assert set(found["method"]) == {"fuzzy"} and found["reached"].all()
     assert found["step_size"].to_numpy() == pytest.approx(float(length), rel=1e-6)
 
 
-def test_the_gradient_at_the_end_is_that_of_the_retained_texts(experiment, removals, fuzzy, ended):
-    found = removals.stationary([fuzzy])
+def test_the_gradient_at_the_end_is_that_of_the_retained_texts(experiment, fuzzy, end, ended):
+    found = ends.stationary(experiment, [(fuzzy, end.step_size)])
     assert found["method"].tolist() == list(ended)
     texts = experiment.sets["retain"].texts
     for model, value in zip(ended.values(), found["gradient_norm"], strict=True):
@@ -382,8 +394,8 @@ def test_the_gradient_at_the_end_is_that_of_the_retained_texts(experiment, remov
         assert value == pytest.approx(float(norm), rel=1e-3)
 
 
-def test_distances_are_between_the_parameters_of_each_pair(removals, fuzzy, ended):
-    found = removals.distances([fuzzy])
+def test_distances_are_between_the_parameters_of_each_pair(experiment, fuzzy, end, ended):
+    found = ends.distances(experiment, [(fuzzy, end.step_size)])
     for (one, other), row in zip(itertools.combinations(ended, 2), found.itertuples(), strict=True):
         assert (row.one, row.other) == (one, other)
         pairs = zip(ended[one].parameters(), ended[other].parameters(), strict=True)
@@ -391,8 +403,8 @@ def test_distances_are_between_the_parameters_of_each_pair(removals, fuzzy, ende
         assert row.distance == pytest.approx(float(length), rel=1e-4)
 
 
-def test_the_lines_of_the_landscape_begin_and_end_at_the_models(experiment, removals, fuzzy, ended):
-    found = removals.landscape([fuzzy], points=3)
+def test_the_lines_of_the_landscape_begin_and_end_at_the_models(experiment, fuzzy, end, ended):
+    found = ends.lines(experiment, [(fuzzy, end.step_size)], points=3)
     lines = [("finetuned", "retrained"), ("finetuned", "fuzzy"), ("fuzzy", "retrained")]
     assert list(found[["start", "end"]].drop_duplicates().itertuples(index=False, name=None)) == lines
     assert len(found) == len(lines) * 3 * 2
@@ -407,9 +419,9 @@ def test_the_lines_of_the_landscape_begin_and_end_at_the_models(experiment, remo
         assert len({round(value, 3) for value in own.values()}) == 3, "three models, three losses"
 
 
-def test_the_neighbours_are_divided_and_nobody_else(experiment, removals):
+def test_the_neighbours_are_divided_and_nobody_else(experiment):
     table = experiment.references().query("method == 'finetuned' and set in ['forget', 'paraphrase', 'retain']")
-    found = removals.grouped(table)
+    found = ends.grouped(experiment, table)
     groups = fuzzy_matching.groups(experiment.split)
     expected = [
         groups[example] if name == "retain" else name

@@ -9,11 +9,13 @@ from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
 from unlearnlib.data.records import Record
 from unlearnlib.data.split import Split
-from unlearnlib.experiment.removal import Modality, Removals
+from unlearnlib.experiment import ends
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.variants import Variant
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.measures import evaluation
 from unlearnlib.measures import landscape as landscapes
-from unlearnlib.methods import fuzzy_matching
+from unlearnlib.methods import fuzzy_matching, iterative
 from unlearnlib.methods.fuzzy_matching import picked
 from unlearnlib.methods.iterative import iterative_walk
 from unlearnlib.methods.path import applied
@@ -57,16 +59,6 @@ def test_what_cannot_be_picked_is_one_line(arguments, line):
     with pytest.raises(UserError, match=line.replace("?", r"\?")) as caught:
         picked(*arguments)
     assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_choice_names_the_nearest():
-    for wrong, line in (
-        ({"kind": "fuzy"}, "no kind 'fuzy': did you mean 'fuzzy'?"),
-        ({"calibrated_on": "pick"}, "did you mean 'picks'?"),
-        ({"until": "every"}, "did you mean 'every point'?"),
-    ):
-        with pytest.raises(UserError, match=line.replace("?", r"\?")):
-            Modality("a", **wrong)
 
 
 def record(name: str, subject: str, attribute: str, answer: str) -> Record:
@@ -167,12 +159,32 @@ def test_one_step_a_visit_goes_through_the_list_again_and_again(model, points, k
     assert (log.loc[log["steps"] == 1, "step_size"] <= 0.02 * 1.001).all()
 
 
-def test_walks_of_other_steps_are_other_tables(experiment):
-    modality = Modality("iterative", "iterative")
-    usual, in_turn = Removals(experiment, longest=0.1), Removals(experiment, longest=0.1, most_steps=1, passes=3)
-    first, second = usual.visits(modality), in_turn.visits(modality)
+def test_walks_of_other_steps_are_other_walks(experiment):
+    usual = Variant("iterative", "iterative", options={"longest": 0.1})
+    once = Variant("in turn", "in turn", options={"longest": 0.1, "passes": 3})
+    first, second = (ends.visits(experiment, variant, ends.at_last(experiment, variant)) for variant in (usual, once))
     assert first["steps"].max() > 1 and first["pass"].max() <= 1
-    assert second["steps"].max() == 1 and second["pass"].max() == 2
+    assert second["steps"].max() == 1 and second["pass"].max() <= 2
+
+
+def test_a_walk_stops_where_the_mean_is_at_the_target_and_at_its_end(experiment, monkeypatch):
+    whole = Variant("iterative", "iterative", "embedding", {"longest": 0.2})
+    short = Variant("iterative", "iterative", "embedding", {"longest": 0.2, "until": "mean"})
+    path, target = experiment.path(whole), experiment.target()
+    assert path.unit == "L2 length of the way" and path.stops[0] == 0 and len(path.stops) in (2, 3)
+    mean, last = experiment.calibrated(whole), ends.at_last(experiment, whole)
+    assert (mean.step_size, last.step_size) == path.stops[-2:] if len(path.stops) == 3 else True
+    assert experiment.calibrated(short).step_size == mean.step_size == experiment.path(short).stops[-1]
+    with path.at(mean.step_size) as model:
+        assert mean.reached and target * 0.9 < experiment.forget_probability(model) <= target * 1.001
+    log = path.log(last.step_size)
+    assert log["step_size"].sum() == pytest.approx(last.step_size) and log["mean"].iloc[-1] <= target
+    with path.at(last.step_size) as model:
+        assert experiment.forget_probability(model) == pytest.approx(log["mean"].iloc[-1], rel=1e-3)
+    monkeypatch.setattr(iterative, "iterative_walk", lambda *given, **named: pytest.fail("walked again"))
+    again = Experiment(experiment.profile, 0)
+    with again.at(whole, mean.step_size) as model:
+        assert again.forget_probability(model) == pytest.approx(mean.value, rel=1e-3)
 
 
 def test_until_the_mean_stops_at_the_mean_and_the_whole_walk_went_through_there(model, points, known, target):

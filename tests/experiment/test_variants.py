@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import closeness, many, study
+from unlearnlib.experiment import closeness, ends, many, study
 from unlearnlib.experiment.measured import Experiment
-from unlearnlib.experiment.removal import Modality, Removals
 from unlearnlib.experiment.variants import Variant, distinct
 from unlearnlib.methods.path import change_between, scaled
 from unlearnlib.methods.request import Method
@@ -62,16 +61,15 @@ def test_distributions_of_two_variants_of_one_name_are_refused(experiment, monke
             many.evaluate(experiment, "originals-1", "original 0")
 
 
-@pytest.mark.parametrize("ask", [Removals.stationary, Removals.distances, Removals.landscape])
-def test_modalities_of_one_name_are_refused(experiment, ask):
-    removals = Removals(experiment)
-    fuzzy = Modality("fuzzy", query="Dave")
-    with pytest.raises(UserError, match=r"two are called 'fuzzy', Modality\('fuzzy', query='Dave'\) and Modality\("):
-        ask(removals, [fuzzy, replace(fuzzy, threshold=50.0)])
-    with pytest.raises(UserError, match=r"Modality\('retrained', kind='exact'\) is called like the model 'retrained'"):
-        ask(removals, [Modality("retrained", "exact")])
-    with pytest.raises(UserError, match="two are called 'fuzzy'"):
-        distinct([fuzzy, Variant("fuzzy")])
+@pytest.mark.parametrize("ask", [ends.stationary, ends.distances, ends.lines])
+def test_ends_of_two_variants_of_one_name_are_refused(ask):
+    fuzzy = Variant("fuzzy", "fuzzy", options={"query": "Dave"})
+    with pytest.raises(UserError, match=r"two are called 'fuzzy', Variant\('fuzzy', method='fuzzy', options="):
+        ask(Untouched(), [(fuzzy, 1.0), (replace(fuzzy, options={"query": "Harlow"}), 1.0)])
+    with pytest.raises(
+        UserError, match=r"Variant\('retrained', method='present'\) is called like the model 'retrained'"
+    ):
+        ask(Untouched(), [(Variant("retrained", "present"), 1.0)])
 
 
 # Methods that train, and functions that say what they use

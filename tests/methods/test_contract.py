@@ -1,12 +1,12 @@
 """What every method keeps to, whoever wrote it: the contract of Request, Method and Path."""
 
-import itertools
-
+import numpy as np
 import pytest
 import torch
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.gradients.record import Record, Recorder
+from unlearnlib.measures import evaluation
 from unlearnlib.methods import path as paths
 from unlearnlib.methods import trained
 from unlearnlib.methods.equal_forgetting import first_stop
@@ -18,27 +18,36 @@ from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule
 
 FORGET = ["text-0", "text-2", "text-6"]
-OPTIONS = {"gradient difference": {"steps": 6, "every": 2, "batch_size": 2, "learning_rate": 1e-3}}
+OPTIONS = {
+    "gradient difference": {"steps": 6, "every": 2, "batch_size": 2, "learning_rate": 1e-3},
+    "fuzzy": {"query": "text 2", "threshold": 100},
+    "in turn": {"longest": 0.05},
+}
+
+
+def _fresh(folder):
+    def keep(compute):
+        if not folder.exists():
+            folder.mkdir()
+            compute(folder)
+        return folder
+
+    return keep
 
 
 @pytest.fixture(scope="module")
 def whole(make_model, sequences, tmp_path_factory):
     """A request that hands out every field."""
-    folder, root = tmp_path_factory.mktemp("trained"), tmp_path_factory.mktemp("kept")
+    folder = tmp_path_factory.mktemp("trained")
     plan = Plan(epochs=2, batch_size=4, learning_rate=5e-3)
     steps = schedule({name: len(ids) for name, ids in sequences.items()}, plan, seed=0)
-    model, recorder, kept, number = make_model(), Recorder(FORGET), {}, itertools.count()
+    model, recorder = make_model(), Recorder(FORGET)
     result = fine_tune(model, sequences, steps, plan, recorder=recorder)
     storage.save(folder, model, result, steps, plan, seed=0)
     recorder.save(folder)
 
-    def keep(compute):
-        name = compute.__qualname__
-        if name not in kept:
-            kept[name] = root / str(next(number))
-            kept[name].mkdir()
-            compute(kept[name])
-        return kept[name]
+    def known(model, names):
+        return np.exp(-evaluation.text_nll(model, [sequences[name] for name in names]))
 
     request = Request(
         model,
@@ -48,8 +57,11 @@ def whole(make_model, sequences, tmp_path_factory):
         record=Record(folder),
         second_moments=storage.second_moments(folder),
         name_tokens=(3, 5),
+        texts={name: f"This is {name.replace('-', ' ')}." for name in sequences},
+        known=known,
+        target=0.7 * float(known(model, FORGET).mean()),
         log=folder,
-        keep=keep,
+        keep=_fresh(tmp_path_factory.mktemp("kept") / "any"),
     )
     assert set(request._fields) == set(FIELDS)
     return request
@@ -68,8 +80,9 @@ def an_effort(path) -> float:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_path_begins_at_the_start_and_leaves_it_bitwise_untouched(whole, name):
-    path, before = METHODS[name].path(whole, **OPTIONS.get(name, {})), weights(whole.start)
+def test_a_path_begins_at_the_start_and_leaves_it_bitwise_untouched(whole, name, tmp_path):
+    kept, other = (whole.having(keep=_fresh(tmp_path / folder)) for folder in ("kept", "other"))
+    path, before = METHODS[name].path(kept, **OPTIONS.get(name, {})), weights(whole.start)
     with path.at(0.0) as model:
         assert same(weights(model), before)
     with path.at(an_effort(path)) as model:
@@ -79,7 +92,7 @@ def test_a_path_begins_at_the_start_and_leaves_it_bitwise_untouched(whole, name)
     with pytest.raises(ZeroDivisionError), path.at(an_effort(path)):
         1 / 0  # noqa: B018
     assert same(weights(whole.start), before), "also where something fails"
-    again = METHODS[name].path(whole, **OPTIONS.get(name, {}))
+    again = METHODS[name].path(other, **OPTIONS.get(name, {}))
     with again.at(an_effort(again)) as model:
         assert same(weights(model), moved), "the same request gives the same models"
 
@@ -87,9 +100,9 @@ def test_a_path_begins_at_the_start_and_leaves_it_bitwise_untouched(whole, name)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_sees_what_it_says_it_uses_and_needs_it(whole, name, tmp_path):
     method = METHODS[name]
-    whole = whole.having(keep=lambda compute: compute(tmp_path))
     for field in method.uses:
-        less = Method(method.unlearn, method.uses - {field}, method.trains)
+        whole = whole.having(keep=_fresh(tmp_path / field))
+        less = Method(method.unlearn, method.uses - {field})
         with pytest.raises(UserError, match=rf"this method asks for '{field}' .* and does not say so"):
             path = less.path(whole, **OPTIONS.get(name, {}))
             with path.at(an_effort(path)):
@@ -97,8 +110,8 @@ def test_a_method_sees_what_it_says_it_uses_and_needs_it(whole, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_path_says_what_its_effort_counts_and_where_it_may_stop(whole, name):
-    path = METHODS[name].path(whole, **OPTIONS.get(name, {}))
+def test_a_path_says_what_its_effort_counts_and_where_it_may_stop(whole, name, tmp_path):
+    path = METHODS[name].path(whole.having(keep=_fresh(tmp_path / "kept")), **OPTIONS.get(name, {}))
     assert path.unit and (path.stops is None or path.stops[0] == 0)
     path.check(0.0)
     path.check(an_effort(path))
@@ -106,7 +119,7 @@ def test_a_path_says_what_its_effort_counts_and_where_it_may_stop(whole, name):
         with pytest.raises(UserError, match=r"no length|no stop at"):
             path.check(wrong)
     with pytest.raises(UserError, match="no option 'colour' of this method"):
-        METHODS[name].path(whole, colour="red")
+        METHODS[name].path(whole, colour="red", **OPTIONS.get(name, {}))
 
 
 def test_a_path_of_stops_refuses_what_lies_between_them(whole):
@@ -199,15 +212,6 @@ def test_gradient_difference_is_what_a_plain_loop_does(whole, make_model, weight
             assert torch.allclose(value, other, rtol=0, atol=1e-7), name
 
 
-def _fresh(folder):
-    def keep(compute):
-        folder.mkdir()
-        compute(folder)
-        return folder
-
-    return keep
-
-
 def test_batches_come_round_evenly_and_depend_on_the_seed_alone():
     texts = {f"text-{number}": [number] for number in range(7)}
     one, other, seeded = (trained._in_turn(texts, seed, 3, "forget") for seed in (0, 0, 1))
@@ -242,7 +246,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(whole):
         return trained.trained(request, broken, Steps(steps=2, every=1), request.retain, "broken")
 
     kept = whole.having(keep=_fresh(whole.log / "broken"))
-    path = Method(method, frozenset({"forget", "retain"}), trains=True).path(kept)
+    path = Method(method, frozenset({"forget", "retain", "keep"})).path(kept)
     with (
         pytest.raises(UserError, match="the loss became nan in step 1: lower the method's learning_rate"),
         path.at(1.0),

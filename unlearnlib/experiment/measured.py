@@ -6,7 +6,7 @@ loaded only when something has to be computed.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property, partial
@@ -26,6 +26,7 @@ from unlearnlib.experiment import training_jobs
 from unlearnlib.experiment.variants import KEYED, MODELS, Variant
 from unlearnlib.gradients.record import Record
 from unlearnlib.measures import evaluation, generation
+from unlearnlib.measures.similarity import choice_probability
 from unlearnlib.methods import equal_forgetting
 from unlearnlib.methods.path import Path
 from unlearnlib.methods.request import Later, Request
@@ -170,8 +171,16 @@ class Experiment:
             record=Later(lambda: Record(self.folder(*self._finetuned))),
             second_moments=Later(lambda: storage.second_moments(self.folder(*self._finetuned))),
             name_tokens=self.name_rows(self.split.subject),
+            texts=self.trained_texts,
+            known=self.answer_probabilities,
+            target=Later(self.target),
             log=Later(lambda: self.folder(*self._finetuned)),
         )
+
+    @property
+    def trained_texts(self) -> dict[str, str]:
+        """The words of every text that the fine-tuned model was trained on, by id."""
+        return {record.id: record.text for record in (*self.split.forget, *self.split.remaining, *self.split.retain)}
 
     def name_rows(self, subject: str) -> tuple[int, ...]:
         """Return the token ids that spell the words of a name in the forget texts."""
@@ -216,7 +225,7 @@ class Experiment:
                 else None
             )
             return {"model": of, "again": again}
-        return {**of.identity, "step_size": step_size}
+        return {**of.identity, **self._given(of), "step_size": step_size}
 
     def table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return the table `name`, from the cache where `key`, the models, the data and the code are unchanged.
@@ -329,6 +338,14 @@ class Experiment:
         """Return a model's mean answer probability on the forget set: what equal forgetting watches."""
         return evaluation.answer_probability(model, self.sets["forget"], self.profile.evaluation_batch)
 
+    def answer_probabilities(self, model, names: Sequence[str]) -> np.ndarray:
+        """Return a model's answer probability [n] of each of these trained texts (1 knows, 1/6 is chance)."""
+        sets = [self.sets[name] for name in ("forget", "remaining", "retain") if name in self.sets]
+        known = {name: question for of in sets for name, question in zip(of.names, of.questions, strict=True)}
+        asked = [known[name] for name in names]
+        answers = evaluation.ask(model, asked, self.profile.evaluation_batch, texts=False)
+        return choice_probability(answers.log_probabilities)
+
     def search(self) -> dict[str, float]:
         """Return where the profile looks for equal forgetting (see
         unlearnlib.methods.equal_forgetting.first_crossing)."""
@@ -357,7 +374,8 @@ class Experiment:
         search = self.search() if smallest is None else {**self.search(), "smallest": smallest, "start": smallest}
         measure, target = measure or self.forget_probability, self.target() if target is None else target
         compute = partial(self._first_crossing, variant, measure, target, search)
-        table = self.table("calibrated", {**variant.identity, "target": target, "search": search}, compute)
+        key = {**variant.identity, **self._given(variant), "target": target, "search": search}
+        table = self.table("calibrated", key, compute)
         *evaluated, last = table[["step_size", "value", "reached"]].itertuples(index=False, name=None)
         return equal_forgetting.Calibration(
             float(last[0]), float(last[1]), bool(last[2]), tuple((float(step), float(p)) for step, p, _ in evaluated)
@@ -390,8 +408,15 @@ class Experiment:
         identity = variant.identity
         key = json.dumps(identity, sort_keys=True)
         if key not in self._paths:
-            self._paths[key] = variant.path(self.request.having(keep=partial(self._kept, identity)))
+            keep = partial(self._kept, {**identity, **self._given(variant)})
+            self._paths[key] = variant.path(self.request.having(keep=keep))
         return self._paths[key]
+
+    def _given(self, variant: Variant) -> dict:
+        """Return what of this experiment decides a variant's path beside its models and texts: what it is asked for."""
+        uses = variant.known.uses
+        asked = {"known": definitions.code("unlearnlib.measures.evaluation:ask")} if "known" in uses else {}
+        return {**asked, **({"target": self.target()} if "target" in uses else {})}
 
     def _kept(self, identity: Mapping, compute: Callable):
         """Return the folder in which a method that trains leaves its stops, computed once for the same start, texts,

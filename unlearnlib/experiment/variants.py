@@ -75,7 +75,7 @@ def layer_rows(layers: str) -> list[str]:
 
 
 def distinct(variants: Iterable, taken: Iterable[str] = MODELS) -> list:
-    """Return the variants (or removal.Modality) as a list, once it is sure that tables and figures can tell them apart.
+    """Return the variants as a list, once it is sure that tables and figures can tell them apart.
 
     UserError, naming both, where two have one name, or where one is called like a model that stands beside them: rows
     of one name would be averaged without a word.

@@ -1,4 +1,4 @@
-"""Fuzzy matching: which texts a query picks (Zagardo 2024, E6)."""
+"""Fuzzy matching: which trained texts are like a query, and one ascent along their gradients (Zagardo 2024, E6)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,9 @@ from rapidfuzz import fuzz
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.data.records import name_words
 from unlearnlib.data.split import Split
+from unlearnlib.methods.path import Path
+from unlearnlib.methods.present import straight_from
+from unlearnlib.methods.request import Request
 
 SCORERS = {
     name: getattr(fuzz, name)
@@ -58,6 +61,18 @@ def picked(query: str, texts: Mapping[str, str], scorer: str = "partial_ratio", 
             f"with {scores[best]:.1f}; lower the threshold"
         )
     return chosen
+
+
+def fuzzy_ascent(
+    request: Request, query: str, layers: str = "all", scorer: str = "partial_ratio", threshold: float = 60.0
+) -> Path:
+    """Return the path along the summed gradient, at the weights to start from, of the trained texts that a query picks.
+
+    Gradients were recorded for the forget set alone, and a query also picks other people's texts (see picked).
+    """
+    tokens = {**request.forget, **request.retain}
+    names = picked(query, request.texts, scorer, threshold)
+    return straight_from(request, [tokens[name] for name in names], layers)
 
 
 def groups(split: Split) -> dict[str, str]:

@@ -1,26 +1,93 @@
-"""Iterative removal: one point after the other (Zagardo 2024, E6)."""
+"""Iterative removal: one point after the other, each with its own gradient at the weights of that moment (E6).
+
+In Zagardo 2024 a method of its own; how long one stays with a point decides what it costs (in_turn stays for one step).
+"""
 
 import copy
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file, save_file
 
 from unlearnlib.core.errors import UserError, nearest
+from unlearnlib.data.subsets import drawn
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.gradients.algebra import Gradient, between
 from unlearnlib.methods.equal_forgetting import Calibration, first_crossing
-from unlearnlib.methods.path import along, applied, apply
+from unlearnlib.methods.path import Path, along, applied, apply
+from unlearnlib.methods.request import Request
 from unlearnlib.models.layers import Selection
 
 UNTIL = ("mean", "every point")
 Known = Callable[[torch.nn.Module, Sequence[str]], np.ndarray]
 
 
-# Iterative removal
+def iterative_removal(
+    request: Request,
+    layers: str = "all",
+    longest: float = 0.4,
+    most_steps: int = 8,
+    passes: int = 2,
+    order: int = 0,
+    until: str = "every point",
+) -> Path:
+    """Return the path of a walk from point to point (see iterative_walk), with a stop where the mean of all points came
+    to the target, and `until` every point is there one where the walk ended.
+
+    longest: the largest L2 norm of a single step; order: 0 is by id, other numbers are drawn. The effort is the length
+    of the way: the sum of the steps' norms. A walk is made once and kept (request.keep).
+    """
+    names = sorted(request.forget)
+    selections = request.selections(layers)
+
+    def compute(folder: FilePath) -> None:
+        walk = iterative_walk(
+            request.start,
+            request.forget,
+            request.known,
+            request.target,
+            selections,
+            drawn(names, request.seed, f"order {order}") if order else names,
+            {"smallest": longest / 16, "factor": 2.0, "largest": longest, "tolerance": 0.1},
+            until,
+            most_steps,
+            passes,
+        )
+        walks = [walk] if until == "mean" or walk.at_mean is None else [walk.at_mean, walk]
+        for number, one in enumerate(walks):
+            save_file(
+                {name: value.contiguous().cpu() for name, value in one.change.items()}, folder / f"{number}.safetensors"
+            )
+            one.log.to_parquet(folder / f"{number}.parquet")
+
+    folder = request.keep(compute)
+    logs = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    stops = (0.0, *(float(log["step_size"].sum()) for log in logs))
+    return _kept(request.start, folder, logs, stops)
+
+
+def in_turn(request: Request, layers: str = "all", longest: float = 0.2, passes: int = 60, order: int = 0) -> Path:
+    """Return the path of iterative removal with one step a visit, round and round until the mean is at the target."""
+    return iterative_removal(request, layers, longest, most_steps=1, passes=passes, order=order, until="mean")
+
+
+def _kept(start, folder: FilePath, logs: Sequence[pd.DataFrame], stops: tuple[float, ...]) -> Path:
+    """Return the path of a walk that lies in a folder: of stops of one length the later one counts."""
+    places = {stop: number for number, stop in enumerate(stops)}
+
+    def change(effort: float) -> Gradient:
+        number = places[effort]
+        return load_file(folder / f"{number - 1}.safetensors") if number else {}
+
+    def at(effort: float):
+        return applied(start, change(effort))
+
+    return Path(at, "L2 length of the way", tuple(places), change, lambda effort: logs[max(0, places[effort] - 1)])
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """The methods by name: what `Variant(name, method)` finds."""
 
+from unlearnlib.methods.fuzzy_matching import fuzzy_ascent
 from unlearnlib.methods.gradient_difference import gradient_difference
+from unlearnlib.methods.iterative import in_turn, iterative_removal
 from unlearnlib.methods.live import live_ascent
 from unlearnlib.methods.preconditioned import preconditioned_ascent
+from unlearnlib.methods.present import present_ascent
 from unlearnlib.methods.random_direction import random_direction
 from unlearnlib.methods.recorded import recorded_ascent
 from unlearnlib.methods.request import Method
@@ -12,5 +15,9 @@ METHODS = {
     "preconditioned": Method(preconditioned_ascent, frozenset({"forget", "record", "second_moments"})),
     "live": Method(live_ascent, frozenset({"forget"})),
     "random": Method(random_direction, frozenset()),
-    "gradient difference": Method(gradient_difference, frozenset({"forget", "retain"}), trains=True),
+    "present": Method(present_ascent, frozenset({"forget"})),
+    "fuzzy": Method(fuzzy_ascent, frozenset({"forget", "retain", "texts"})),
+    "iterative": Method(iterative_removal, frozenset({"forget", "known", "target", "keep"})),
+    "in turn": Method(in_turn, frozenset({"forget", "known", "target", "keep"})),
+    "gradient difference": Method(gradient_difference, frozenset({"forget", "retain", "keep"})),
 }

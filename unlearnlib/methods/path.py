@@ -5,12 +5,16 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.gradients import algebra
 from unlearnlib.gradients.algebra import Gradient
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Change = Callable[[float], Gradient]
 
@@ -21,12 +25,15 @@ class Path:
 
     at: opens the model at an effort, which is the starting model itself, changed, and bitwise what it was when the
     block ends; unit: what effort counts, such as "L2 norm" or "optimizer steps"; stops: the efforts that there are, in
-    order from 0 (None: any number from 0 on).
+    order from 0 (None: any number from 0 on); change: what is added to the parameters at an effort, where a method adds
+    something; log: what it did on its way to an effort, a row a step, where it kept a record.
     """
 
     at: Callable[[float], AbstractContextManager[torch.nn.Module]]
     unit: str = "L2 norm"
     stops: tuple[float, ...] | None = None
+    change: Change | None = None
+    log: "Callable[[float], pd.DataFrame] | None" = None
 
     def check(self, effort: float) -> None:
         """Raise UserError, naming the nearest, for an effort at which there is no model."""
@@ -56,7 +63,7 @@ def changed(start, change: Change, unit: str = "L2 norm") -> Path:
     def at(effort: float) -> AbstractContextManager[torch.nn.Module]:
         return applied(start, change(effort))
 
-    return Path(at, unit)
+    return Path(at, unit, change=change)
 
 
 def straight(start, direction: Mapping[str, torch.Tensor]) -> Path:

@@ -18,6 +18,9 @@ FIELDS: dict[str, str] = {
     "record": "the gradients of the forget set that fine-tuning recorded (unlearnlib.gradients.record.Record)",
     "second_moments": "the optimizer's second moments at the end of fine-tuning, by parameter name",
     "name_tokens": "token ids of the subject's name",
+    "texts": "the words of every text that the model was trained on, by id",
+    "known": "a function of a model and ids of texts to forget: how well it knows each, its answer probability",
+    "target": "the answer probability at which what is to be forgotten counts as forgotten",
     "log": "the folder of the fine-tuning's log (unlearnlib.training.replay)",
     "keep": "a function that keeps a folder: keep(compute) calls compute(folder) once and returns the folder",
 }
@@ -80,13 +83,12 @@ USUAL = frozenset({"forget", "record", "second_moments", "name_tokens"})
 class Method:
     """A way to unlearn: `unlearn(request, **options)` returns a Path; `uses` names the fields it may ask a request for.
 
-    trains: it takes optimizer steps of its own, and leaves its stops on disk. `name_tokens` is in everybody's reach,
-    since the names of layers may need it.
+    One that takes steps of its own leaves its stops on disk, by `keep`. `name_tokens` is in everybody's reach: the
+    names of layers may need it.
     """
 
     unlearn: Callable[..., Path]
     uses: frozenset[str] = USUAL
-    trains: bool = False
 
     def __post_init__(self):
         for name in self.uses:
@@ -104,4 +106,4 @@ class Method:
             if option not in self.options:
                 hint = nearest(option, self.options) if self.options else "it takes none"
                 raise UserError(f"no option {option!r} of this method: {hint}")
-        return self.unlearn(request.only(self.uses | {"name_tokens"} | ({"keep"} if self.trains else set())), **options)
+        return self.unlearn(request.only(self.uses | {"name_tokens"}), **options)

@@ -1,0 +1,148 @@
+"""Where methods end: at which stop, what they did on the way, how far from each other, and on which slope."""
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+
+from unlearnlib.core.tables import tidy
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.variants import Variant, distinct
+from unlearnlib.gradients import algebra
+from unlearnlib.gradients.algebra import Gradient, between
+from unlearnlib.measures.landscape import landscape, training_gradient_norm
+from unlearnlib.methods.equal_forgetting import Calibration
+from unlearnlib.methods.fuzzy_matching import groups, picked, similarity
+from unlearnlib.methods.path import applied, change_between
+
+# Each variant with the effort at which it ends.
+Ends = Sequence[tuple[Variant, float]]
+
+
+def likeness(experiment: Experiment, query: str, scorer: str) -> pd.DataFrame:
+    """Return rows (profile, seed, example, group, score): how like the query every trained text is (0 to 100)."""
+    found, group = similarity(query, experiment.trained_texts, scorer), groups(experiment.split)
+    table = pd.DataFrame({"example": name, "group": group[name], "score": score} for name, score in found.items())
+    return tidy(table, profile=experiment.profile.name, seed=experiment.seed)
+
+
+def removed(experiment: Experiment, variant: Variant) -> list[str]:
+    """Return the ids of the texts that a variant is to remove, sorted: those its query picks, or the forget set."""
+    if variant.method != "fuzzy":
+        return sorted(experiment.sets["forget"].names)
+    chosen = {name: value for name, value in variant.options.items() if name in ("query", "scorer", "threshold")}
+    return picked(texts=experiment.trained_texts, **chosen)
+
+
+def mean_probability(experiment: Experiment, names: Sequence[str], model) -> float:
+    """Return a model's mean answer probability of these trained texts: a stop may watch it, not the forget set."""
+    return float(experiment.answer_probabilities(model, names).mean())
+
+
+def on_picks(experiment: Experiment, variant: Variant) -> Calibration:
+    """Return where a variant comes to the target on the texts that it is to remove, in place of the forget set."""
+    return experiment.calibrated(variant, measure=partial(mean_probability, experiment, removed(experiment, variant)))
+
+
+def at_last(experiment: Experiment, variant: Variant) -> Calibration:
+    """Return the last stop of a path, reached where the forget set had come to the target by then."""
+    found, path = experiment.calibrated(variant), experiment.path(variant)
+    return Calibration(path.stops[-1], found.value, found.reached, found.evaluated)
+
+
+def visits(experiment: Experiment, variant: Variant, end: Calibration) -> pd.DataFrame:
+    """Return the steps of a variant up to its end: the log of its path, or the one row of a single ascent.
+
+    Columns: those of unlearnlib.methods.iterative.Walk, method, layers, reached, and picked (how many texts are to go).
+    """
+
+    def compute() -> pd.DataFrame:
+        path = experiment.path(variant)
+        if path.log is not None:
+            return path.log(end.step_size)
+        row = {"pass": 0, "point": "all at once", "steps": 1, "step_size": end.step_size, "mean": end.value}
+        return pd.DataFrame([row])
+
+    found = experiment.table("visits", {"of": experiment.of(variant, end.step_size), "value": end.value}, compute)
+    count = len(removed(experiment, variant))
+    return tidy(found, method=variant.name, layers=variant.layers, reached=end.reached, picked=count)
+
+
+def evaluated(experiment: Experiment, variant: Variant, end: Calibration, sets: Sequence[str]) -> pd.DataFrame:
+    """Return the tidy evaluation of the model that a variant ends with, on the named sets (column reached)."""
+    return experiment.at_step(variant, end.step_size, sets).assign(reached=end.reached)
+
+
+def grouped(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` (columns set, example) with the set `retain` divided into its groups (see groups)."""
+    group = table["example"].map(groups(experiment.split))
+    return table.assign(set=table["set"].mask(table["set"] == "retain", group))
+
+
+def change(experiment: Experiment, variant: Variant, effort: float) -> Gradient:
+    """Return what a variant has added to the parameters of the fine-tuned model at an effort."""
+    path = experiment.path(variant)
+    if path.change is not None:
+        return path.change(effort)
+    with path.at(effort) as model:
+        return change_between(experiment.load(*experiment._finetuned), model)
+
+
+def _changes(experiment: Experiment, ends: Ends) -> dict[str, Gradient]:
+    return {
+        "finetuned": {},
+        "retrained": change_between(experiment.finetuned, experiment.retrained),
+        **{variant.name: change(experiment, variant, effort) for variant, effort in ends},
+    }
+
+
+def _key(experiment: Experiment, ends: Ends) -> dict:
+    distinct([variant for variant, _ in ends])
+    return {"of": {variant.name: experiment.of(variant, effort) for variant, effort in ends}}
+
+
+def stationary(experiment: Experiment, ends: Ends) -> pd.DataFrame:
+    """Return rows (method, gradient_norm) for the fine-tuned, the retrained and each unlearned model: the norm of
+    the gradient (L2) over all parameters of the training loss on the retained texts."""
+    key = _key(experiment, ends)
+
+    def compute() -> pd.DataFrame:
+        texts, rows = experiment.sets["retain"].texts, []
+        for name, added in _changes(experiment, ends).items():
+            with applied(experiment.finetuned, added) as model:
+                rows.append((name, training_gradient_norm(model, texts)))
+        return pd.DataFrame(rows, columns=["method", "gradient_norm"])
+
+    return experiment.table("stationary", key, compute)
+
+
+def distances(experiment: Experiment, ends: Ends) -> pd.DataFrame:
+    """Return rows (one, other, distance): the L2 distance over all parameters of every pair out of the fine-tuned, the
+    retrained and each unlearned model."""
+    key = _key(experiment, ends)
+
+    def compute() -> pd.DataFrame:
+        changes = _changes(experiment, ends)
+        rows = [
+            (one, other, algebra.norm(algebra.plus(changes[other], between(changes[one], {}, 2.0))))
+            for one, other in itertools.combinations(changes, 2)
+        ]
+        return pd.DataFrame(rows, columns=["one", "other", "distance"])
+
+    return experiment.table("distances", key, compute)
+
+
+def lines(experiment: Experiment, ends: Ends, points: int = 7, every: int = 2) -> pd.DataFrame:
+    """Return the loss of the forget and the retain texts on the lines fine-tuned to retrained, fine-tuned to unlearned
+    and unlearned to retrained (see unlearnlib.measures.landscape); of each set every `every`-th text is read."""
+    key = _key(experiment, ends)
+    pairs = [("finetuned", "retrained")]
+    for variant, _ in ends:
+        pairs += [("finetuned", variant.name), (variant.name, "retrained")]
+
+    def compute() -> pd.DataFrame:
+        texts = {name: experiment.sets[name].texts[::every] for name in ("forget", "retain")}
+        return landscape(experiment.finetuned, _changes(experiment, ends), pairs, texts, points)
+
+    return experiment.table("lines", {**key, "points": points, "every": every}, compute)
