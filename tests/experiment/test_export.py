@@ -20,7 +20,7 @@ def evaluated(model, experiment):
 
 
 def test_what_a_variant_reaches_is_kept_as_it_was_evaluated(experiment, tmp_path, capfd):
-    _ = experiment.finetuned
+    _ = experiment.finetuned, experiment.retrained
     capfd.readouterr()
     folder = export.save(experiment, EMBEDDING, tmp_path / "new" / "kept", 1.5)
     assert capfd.readouterr() == ("", "")
@@ -42,6 +42,24 @@ def test_what_a_variant_reaches_is_kept_as_it_was_evaluated(experiment, tmp_path
     rows = ["| profile | smoke |", "| seed | 0 |", r"| variant | embedding \| alone |", "| layers | embedding |"]
     rows += ["| step size (L2 norm) | 1.5 |", f"| fingerprint | {made} |", f"| sha256 of the parameters | {digest} |"]
     assert set(rows) <= set(card.splitlines())
+    with experiment.at(EMBEDDING, 1.5) as model:
+        found = experiment.forget_probability(model)
+    known = experiment.references().query("set == 'forget' and metric == 'answer_probability'")
+    values = [found, *(known[known["method"] == name]["value"].mean() for name in ("finetuned", "retrained"))]
+    cells = " | ".join(f"{value:.3f}" for value in values)
+    assert f"| points to forget: answer probability | {cells} |" in card.splitlines()
+    assert "| | this model | fine-tuned | retrained |" in card.splitlines() and "`GPT2LMHeadModel.from_pre" in card
+
+
+def test_a_model_of_a_method_that_trains_is_kept_with_its_unit(experiment, tmp_path):
+    options = {"steps": 4, "every": 2, "batch_size": 2}
+    trained = Variant("gradient difference", "gradient difference", options=options)
+    folder = export.save(experiment, trained, tmp_path / "kept", 4.0)
+    values = dict(loading.load(str(folder))[0].named_parameters())
+    with experiment.at(trained, 4.0) as model:
+        assert all(torch.equal(values[name], value) for name, value in model.named_parameters())
+    card = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    assert "| step size (optimizer steps) | 4.0 |" in card and "| method | gradient difference |" in card
 
 
 def test_a_named_model_is_kept_too_and_a_fingerprint_tells_them_apart(experiment, tmp_path):

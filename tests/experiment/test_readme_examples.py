@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 
 from unlearnlib.core.paths import ROOT
 from unlearnlib.experiment.measured import Experiment
@@ -69,3 +70,11 @@ def test_fewer_points_to_forget(run):
 def test_taking_points_out_exactly(run, experiment):
     text = block("replay.replay(").replace("dave-drink-cafe", experiment.split.forget[0].id)
     assert run(text)["replayed"].manifest["removed"] == [experiment.split.forget[0].id]
+
+
+def test_a_model_is_kept_and_loaded_again(run, tmp_path):
+    text = block("export.save(").replace('"without_dave"', repr(str(tmp_path / "without_dave")))
+    found = run(text)
+    with found["experiment"].at(found["embedding"], found["step"]) as model:
+        kept = dict(found["model"].named_parameters())
+        assert all(torch.equal(kept[name], value) for name, value in model.named_parameters())

@@ -131,3 +131,24 @@ def test_a_metric_of_a_notebook_is_computed_from_kept_answers(experiment, monkey
         "value"
     ]
     assert experiment.metric("cloze_hit", "finetuned", sets=["forget"])["value"].tolist() == usual.tolist()
+
+
+def test_nothing_is_measured_while_the_model_is_changed(experiment):
+    first, other = Variant("first epoch"), Variant("embedding", layers="embedding")
+    usual = experiment.at_step(other, 0.5, ["forget"])
+    with experiment.at(first, 1.0) as model:
+        for ask in (
+            lambda: experiment.at_step(first, 0.321, ["forget"]),
+            lambda: experiment.calibrated(Variant("live", "live", "embedding", {"step_length": 0.9})),
+            lambda: experiment.generations("finetuned", ["retain"]),
+        ):
+            with pytest.raises(UserError, match="changed by a `with` block that is still open: end"):
+                ask()
+        with pytest.raises(UserError, match="still open"), experiment.at(other, 0.5):
+            pass
+        with pytest.raises(UserError, match="still open"), experiment.at(TRAINED, 8.0):
+            pass
+        again = experiment.at_step(other, 0.5, ["forget"])
+        assert again["value"].tolist() == usual["value"].tolist(), "what is kept already can be read"
+        assert experiment.evaluate(model, ["forget"])["value"].mean() > 0
+    experiment.at_step(first, 0.321, ["forget"])

@@ -28,7 +28,7 @@ from unlearnlib.gradients.record import Record
 from unlearnlib.measures import evaluation, generation
 from unlearnlib.measures.similarity import choice_probability
 from unlearnlib.methods import equal_forgetting
-from unlearnlib.methods.path import Path
+from unlearnlib.methods.path import Path, is_open
 from unlearnlib.methods.request import Later, Request
 from unlearnlib.models import loading
 from unlearnlib.training import storage
@@ -128,7 +128,8 @@ class Experiment:
     def at(self, of: "Variant | str", step_size: float | None = None):
         """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open.
 
-        What is yielded is changed back at the end of the block: to keep it, unlearnlib.experiment.export.save.
+        What is yielded is the fine-tuned model itself, changed, and changed back at the end of the block: to keep it,
+        unlearnlib.experiment.export.save. Until then no other is opened, and no table of this experiment computed.
         """
         if isinstance(of, str):
             yield self.model(of)
@@ -237,7 +238,14 @@ class Experiment:
         whole = {"depends": self.identity, "key": dict(key), "code": self.code(compute), "libraries": LIBRARIES}
         if definitions.is_foreign(compute):  # of the package itself the callers put what they read in the key
             whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
-        found = cache.table(paths.cache_folder(self.profile.name), f"{name}-seed{self.seed}", whole, compute)
+
+        def of_unchanged_models() -> pd.DataFrame:
+            if "finetuned" in self.__dict__ and is_open(self.finetuned):
+                raise UserError("the fine-tuned model is changed by a `with` block that is still open: end it first")
+            return compute()
+
+        root = paths.cache_folder(self.profile.name)
+        found = cache.table(root, f"{name}-seed{self.seed}", whole, of_unchanged_models)
         return tidy(found, profile=self.profile.name, seed=self.seed)
 
     def answers(

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -86,6 +87,27 @@ def once(start, model) -> Path:
     return Path(at, "once", (0.0, 1.0))
 
 
+_open: "weakref.WeakSet[torch.nn.Module]" = weakref.WeakSet()
+
+
+def is_open(model) -> bool:
+    """Tell whether a model is changed at the moment: whether it is inside a block of `opened`."""
+    return model in _open
+
+
+@contextmanager
+def opened(model) -> Iterator[None]:
+    """Let a model count as changed while the block is open. UserError where it is already: a second change would be
+    made to the changed model, and what is measured there be taken for what it is not."""
+    if is_open(model):
+        raise UserError("this model is changed by a `with` block that is still open: end that block first")
+    _open.add(model)
+    try:
+        yield
+    finally:
+        _open.discard(model)
+
+
 @contextmanager
 def applied(model, change: Mapping[str, torch.Tensor]) -> Iterator[torch.nn.Module]:
     """Add `change` to the model's parameters while the context is open; afterwards they are bitwise what they were."""
@@ -93,16 +115,17 @@ def applied(model, change: Mapping[str, torch.Tensor]) -> Iterator[torch.nn.Modu
     unknown = set(change) - set(parameters)
     if unknown:
         raise UserError(f"the model has no parameter {sorted(unknown)[0]!r}: this change belongs to another model")
-    before = {name: parameters[name].detach().clone() for name in change}
-    try:
-        with torch.no_grad():
-            for name, value in change.items():
-                parameters[name] += value.to(parameters[name])
-        yield model
-    finally:
-        with torch.no_grad():
-            for name, value in before.items():
-                parameters[name].copy_(value)
+    with opened(model):
+        before = {name: parameters[name].detach().clone() for name in change}
+        try:
+            with torch.no_grad():
+                for name, value in change.items():
+                    parameters[name] += value.to(parameters[name])
+            yield model
+        finally:
+            with torch.no_grad():
+                for name, value in before.items():
+                    parameters[name].copy_(value)
 
 
 def apply(model, change: Mapping[str, torch.Tensor], in_place: bool = False) -> torch.nn.Module:

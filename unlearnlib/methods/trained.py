@@ -17,7 +17,7 @@ from tqdm import tqdm
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
 from unlearnlib.data.subsets import drawn
-from unlearnlib.methods.path import Path, checked_stops
+from unlearnlib.methods.path import Path, checked_stops, opened
 from unlearnlib.methods.request import Request
 from unlearnlib.training.storage import load_parameters, save_parameters
 
@@ -86,15 +86,16 @@ def trained(request: Request, loss: Loss, how: Steps, retain: Texts, title: str)
     @contextmanager
     def at(effort: float) -> Iterator[torch.nn.Module]:
         model = request.start
-        before = {name: value.detach().clone() for name, value in model.named_parameters()}
-        try:
-            if effort:
-                load_parameters(_stop(request.keep(compute), int(effort)), model)
-            yield model
-        finally:
-            with torch.no_grad():
-                for name, value in model.named_parameters():
-                    value.copy_(before[name])
+        with opened(model):
+            before = {name: value.detach().clone() for name, value in model.named_parameters()}
+            try:
+                if effort:
+                    load_parameters(_stop(request.keep(compute), int(effort)), model)
+                yield model
+            finally:
+                with torch.no_grad():
+                    for name, value in model.named_parameters():
+                        value.copy_(before[name])
 
     return Path(at, "optimizer steps", how.stops)
 
