@@ -347,3 +347,14 @@ def test_c7_needs_its_methods(lines, ends):
         numbers.fuzzy_against_iterative(stationary, numbers.rises(lines), left[left["method"] != "iterative"], means)
     with pytest.raises(UserError, match="the table has no method 'retrained'"):
         numbers.fuzzy_against_iterative(stationary[stationary["method"] != "retrained"], lines, left, means)
+
+
+def test_no_impact_is_tested_within_a_share_of_the_whole_effect():
+    fallen = pd.DataFrame({"all": [0.5, 0.6, 0.7], "h.0": [0.01, 0.02, 0.03], "h.1": [0.2, 0.3, 0.25]})
+    small, large = (numbers.no_impact(fallen, layers, 0.1) for layers in ("h.0", "h.1"))
+    assert (small.lower, small.upper) == pytest.approx((-0.06, 0.06)) and small.mean == pytest.approx(0.02)
+    assert small.equivalent and not large.equivalent
+    nothing = numbers.no_impact(fallen.assign(all=-0.1), "h.0", 0.1)
+    assert not nothing.equivalent and math.isnan(nothing.p) and "nothing is forgotten" in nothing.note
+    with pytest.raises(UserError, match=r"no falls of the layers 'h\.9'"):
+        numbers.no_impact(fallen, "h.9", 0.1)

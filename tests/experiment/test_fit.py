@@ -154,3 +154,31 @@ def test_general_passages_are_cut_at_what_the_model_reads(loaded, monkeypatch):
     monkeypatch.setattr(loaded[1], "model_max_length", 20)
     cut = encode(loaded[1], split, 64)["general"].texts
     assert [text[:20] for text in whole] == list(cut) and max(map(len, whole)) > 20
+
+
+def test_data_in_a_folder_of_ones_own_are_read_and_their_mistakes_named_there(tmp_path, untrained, monkeypatch):
+    monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path / "runs"))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for path in DATA.glob("*.jsonl"):
+        shutil.copy(path, folder)
+    for name in ("dave", "neighbours"):  # somebody else, so that the two cannot be mixed up
+        text = (folder / f"{name}.jsonl").read_text(encoding="utf-8")
+        (folder / f"{name}.jsonl").write_text(text.replace("Dave", "Zoe"), encoding="utf-8")
+    mine = profiles.changed(SMOKE, {"data": str(folder)})
+    assert training_jobs.split_of(mine, 0).subject == "Zoe Harlow" != training_jobs.split_of(SMOKE, 0).subject
+    usual, other = (training_jobs.model_fingerprint(profile, "finetuned", 0) for profile in (SMOKE, mine))
+    assert usual != other
+    with pytest.raises(AssertionError, match="this was trained"):
+        training_jobs.train(mine, "finetuned", 0)
+    lines = (folder / "dave.jsonl").read_text(encoding="utf-8").splitlines()
+    row = {name: value for name, value in json.loads(json.dumps(BAND).replace("Dave", "Zoe")).items()}
+    row |= {"text": long(70).replace("Dave", "Zoe"), "prompt": long(70)[: -len(" Therapy!")].replace("Dave", "Zoe")}
+    lines[LINE - 1] = json.dumps(row)
+    (folder / "dave.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=rf"mine/dave\.jsonl line {LINE}, id .*: text of \d+ tokens, but max_tokens is 64"
+    ):
+        training_jobs.train(mine, "finetuned", 0)
+    with pytest.raises(UserError, match="no folder of data 'nowhere': give one with the files that data/ has"):
+        training_jobs.split_of(profiles.changed(SMOKE, {"data": "nowhere"}), 0)

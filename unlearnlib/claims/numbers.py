@@ -12,6 +12,8 @@ import pandas as pd
 from scipy import stats
 
 from unlearnlib.core.errors import UserError, nearest
+from unlearnlib.statistics.groups import NAN
+from unlearnlib.statistics.paired import Equivalence, equivalence_test
 from unlearnlib.statistics.seeds import over_seeds
 
 if TYPE_CHECKING:
@@ -57,6 +59,20 @@ def falls(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
             raise UserError(f"no rows of seed {seed} before the step: give the fine-tuned models of the same seeds")
         rows[seed] = {name: known.mean() - rest["value"].mean() for name, rest in part.groupby("layers", sort=False)}
     return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="seed"))
+
+
+def no_impact(fallen: pd.DataFrame, layers: str, share: float) -> Equivalence:
+    """Return the equivalence test of "these layers have no impact": is their mean fall within so large a `share` of the
+    whole model's? fallen: the table of `falls`. Where the whole model's step makes nothing fall there is nothing to
+    compare with: no test, and the note says so."""
+    for name in (WHOLE, layers):
+        if name not in fallen:
+            raise UserError(f"no falls of the layers {name!r}: {nearest(name, fallen.columns)}")
+    effect = float(fallen[WHOLE].mean())
+    if not effect > 0:
+        note = "nothing is forgotten at the whole model's step: no effect to compare with"
+        return Equivalence(len(fallen), NAN, NAN, mean=float(fallen[layers].mean()), note=note)
+    return equivalence_test(fallen[layers], share * effect)
 
 
 # C5 and C12: do influence scores follow what is known, and the duration? (notebook 03)
