@@ -71,3 +71,31 @@ def test_the_tables_of_a_sweep_stand_in_one_with_their_settings(tmp_path, monkey
         sweeps.collect("smoke", "04_frontiers")
     with pytest.raises(UserError, match=r"no run of small has a table '04_frontier': run \./run_all\.sh --set"):
         sweeps.collect("small", "04_frontier")
+
+
+def test_changes_add_up_and_no_two_values_have_one_name():
+    once = profiles.load("smoke@epochs=4")
+    twice = profiles.changed(once, {"learning_rate": "4e-4"})
+    assert twice.name == "smoke@epochs=4,learning_rate=0.0004" and profiles.load(twice.name) == twice
+    assert profiles.changed(twice, {"epochs": "3", "learning_rate": "7e-4"}) == profiles.load("smoke")
+    exact = profiles.changed(once, {"learning_rate": "0.000123456789"})
+    assert profiles.load(exact.name).learning_rate == 0.000123456789
+    near = sweeps.names("smoke", {"learning_rate": ["0.0001234561", "0.0001234562"]})
+    assert len(near) == 2
+    assert sweeps.joined(["epochs=2", "learning_rate=4e-4", "epochs=4"]) == {
+        "epochs": ["2", "4"], "learning_rate": ["4e-4"],
+    }  # fmt: skip
+
+
+def test_runs_with_another_list_are_collected_and_columns_are_not_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path))
+    other = profiles.changed(profiles.load("smoke"), {"forget_sizes": "[1, 3]"})
+    for name, value in (("smoke", 1.5), (other.name, 2.5)):
+        folder = paths.run_folder(name, [0, 1]) / "results"
+        folder.mkdir(parents=True)
+        pd.DataFrame({"seed": [0, 1], "value": value}).to_csv(folder / "05_layers.csv", index=False)
+        pd.DataFrame({"forget_sizes": ["own"]}).to_csv(folder / "06_own.csv", index=False)
+    found = sweeps.collect("smoke", "05_layers").drop_duplicates("value")
+    assert found[["forget_sizes", "value"]].to_numpy().tolist() == [["[1, 4]", 1.5], ["[1, 3]", 2.5]]
+    with pytest.raises(UserError, match="has a column 'forget_sizes' of its own"):
+        sweeps.collect("smoke", "06_own")

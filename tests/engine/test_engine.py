@@ -286,7 +286,8 @@ def test_a_sweep_runs_a_profile_with_other_values_and_shares_the_cache(project):
     )
     cached = project.root / "runs" / "smoke" / "cache"
     kept = sorted(cached.glob("finetuned-*"))
-    assert project.run("--clean", "stale", "--yes")[0] == 0
+    for words in ((), ("--profile", "smoke@epochs=4")):
+        assert project.run(*words, "--clean", "stale", "--yes")[0] == 0
     assert sorted(cached.glob("finetuned-*")) == kept and would_run(project, "--set", "epochs=4", "--only", "02") == []
     code, output = project.run("--set", "epoch=4")
     assert (code, output) == (2, "run_all.sh: a profile has no key 'epoch': did you mean 'epochs'?\n")

@@ -182,3 +182,17 @@ def test_data_in_a_folder_of_ones_own_are_read_and_their_mistakes_named_there(tm
         training_jobs.train(mine, "finetuned", 0)
     with pytest.raises(UserError, match="no folder of data 'nowhere': give one with the files that data/ has"):
         training_jobs.split_of(profiles.changed(SMOKE, {"data": "nowhere"}), 0)
+
+
+def test_prompts_and_answers_are_the_tokens_of_these_words(loaded):
+    """Independent of offsets: each part encoded alone gives the same tokens, which this tokenizer allows."""
+    _, tokenizer = loaded
+    split = training_jobs.split_of(SMOKE, 0)
+    for name, question in zip(
+        *(lambda sets: (sets["forget"].names, sets["forget"].questions))(encode(tokenizer, split, 64)), strict=True
+    ):
+        record = next(record for record in split.forget if record.id == name)
+        assert list(question.prompt) == [tokenizer.bos_token_id, *tokenizer(record.prompt)["input_ids"]]
+        for answer, tokens in zip((record.answer, *record.wrong_answers), question.answers, strict=True):
+            assert list(tokens) == tokenizer(f" {answer}")["input_ids"]
+        assert tokenizer.decode(question.tail) == record.tail

@@ -9,9 +9,11 @@ import torch
 from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import closeness, ends, many, study
 from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.smaller import SmallerExperiment
 from unlearnlib.experiment.variants import Variant, distinct
 from unlearnlib.methods.path import change_between, scaled
 from unlearnlib.methods.request import Method
+from unlearnlib.methods.trained import Steps, mean_loss, trained
 
 FIRST = Variant("first epoch")
 EMBEDDING = Variant("first epoch", layers="embedding", options={"epochs": "first"})
@@ -152,3 +154,52 @@ def test_nothing_is_measured_while_the_model_is_changed(experiment):
         assert again["value"].tolist() == usual["value"].tolist(), "what is kept already can be read"
         assert experiment.evaluate(model, ["forget"])["value"].mean() > 0
     experiment.at_step(first, 0.321, ["forget"])
+
+
+def test_nothing_is_measured_of_a_smaller_forget_set_while_the_model_is_changed(experiment):
+    smaller = SmallerExperiment(experiment, 1)
+    usual = smaller.metric("answer_probability", "finetuned", sets=["never_seen"])["value"].tolist()
+    for opened in (experiment, smaller):
+        with opened.at(Variant("embedding", layers="embedding"), 5.0):
+            for ask in (
+                lambda: smaller.metric("answer_probability", "finetuned", sets=["heldout"]),
+                lambda: smaller.generations("finetuned", ["remaining"]),
+                lambda: experiment.generations("finetuned", ["heldout"]),
+            ):
+                with pytest.raises(UserError, match="still open: end"):
+                    ask()
+            with pytest.raises(UserError, match="still open: end"), opened.at("finetuned"):
+                pass
+    assert smaller.metric("answer_probability", "finetuned", sets=["never_seen"])["value"].tolist() == usual
+
+
+def test_a_method_of_two_stages_keeps_two_folders(experiment):
+    def stage(request, sign, title):
+        def loss(model, forget, retained):
+            return sign * mean_loss(model, forget)
+
+        return trained(request, loss, Steps(steps=2, every=2, learning_rate=1e-3), request.retain, title)
+
+    def one_name(request):
+        first = stage(request, -1, "same")
+        with first.at(2.0):
+            pass
+        return stage(request, 1, "same")
+
+    def two_names(request):
+        with stage(request, -1, "up").at(2.0) as model:
+            up = [value.detach().clone() for value in model.parameters()]
+        second = stage(request, 1, "down")
+        with second.at(2.0) as model:
+            assert not any(torch.equal(one, other) for one, other in zip(up, model.parameters(), strict=True))
+        return second
+
+    uses = frozenset({"forget", "retain", "keep"})
+    experiment.at_step(Variant("two", Method(two_names, uses)), 2.0, ["forget"])
+    with pytest.raises(UserError, match="two folders under one name"):
+        experiment.at_step(Variant("one", Method(one_name, uses)), 2.0, ["forget"])
+
+
+def test_sets_of_one_stem_are_all_evaluated(experiment):
+    found = experiment.evaluate(experiment.finetuned, ["paraphrase#0", "paraphrase#1"])
+    assert set(found["example"].str.rpartition("#")[2]) == {"0", "1"}

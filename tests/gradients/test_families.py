@@ -168,3 +168,26 @@ def test_a_layer_that_is_used_twice_is_noticed():
         UserError, match=r"cannot be had of model\.layers\.0\.mlp\.\w+\.weight, which belongs to a Linear"
     ):
         per_example.check_exact(model)
+
+
+def test_a_model_that_looks_ahead_or_is_asked_for_all_texts_at_once_is_refused():
+    import transformers
+
+    config = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    for decoder, line in (
+        (False, "lets a token see those behind it"),
+        (True, "gradients of single texts cannot be had"),
+    ):
+        settings = transformers.BertConfig(intermediate_size=48, is_decoder=decoder, **config)
+        model = transformers.BertLMHeadModel(settings).eval()
+        with pytest.raises(UserError, match=line):
+            per_example.check_exact(model)
+
+
+def test_no_gradient_is_kept_of_a_padding_token(sequences):
+    model = tiny("llama untied").double()
+    model.model.embed_tokens.padding_idx = 5
+    ids = [0, 5, 7, 5, 9]
+    (mine,) = per_example.per_example_gradients(model, [ids])
+    expected = naive(model, ids)["model.embed_tokens.weight"]
+    assert expected[5].abs().sum() == 0 and error(mine["model.embed_tokens.weight"], expected) < 1e-9

@@ -81,3 +81,14 @@ def test_greedy_continuations_are_what_the_model_would_choose(family, questions)
 def test_continuations_end_at_the_last_position(questions):
     model = tiny("gpt-neox", positions=8)
     assert len(generation.continuations(model, [(0, 1, 2, 3, 4, 5)], [9])[0]) == 3
+
+
+def test_a_short_window_of_attention_takes_no_tree():
+    import transformers
+
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    for window, carried in ((9, False), (None, True), (4096, True)):
+        config = transformers.MistralConfig(
+            vocab_size=97, num_key_value_heads=2, max_position_embeddings=48, sliding_window=window, **shape
+        )
+        assert evaluation.carries_tree(transformers.MistralForCausalLM(config).eval()) == carried

@@ -26,7 +26,7 @@ OPTIONS = {
 
 
 def _fresh(folder):
-    def keep(compute):
+    def keep(compute, name=""):
         if not folder.exists():
             folder.mkdir()
             compute(folder)
@@ -165,7 +165,7 @@ def test_stops_are_trained_once_and_read_by_everybody(whole, monkeypatch):
     options = {**OPTIONS["gradient difference"], "learning_rate": 2e-3}
     kept = {}
 
-    def keep(compute, folder=whole.log / "once"):
+    def keep(compute, name, folder=whole.log / "once"):
         if folder not in kept:
             kept[folder] = folder.mkdir()
             compute(folder)
@@ -264,6 +264,7 @@ def test_the_first_stop_at_the_target_is_taken_and_nothing_between():
 
     found = first_stop(measure, 0.25, tuple(values))
     assert (found.step_size, found.value, found.reached) == (4.0, 0.2, True) and asked == [0.0, 2.0, 4.0]
-    assert first_stop(values.get, 0.2, tuple(values)).step_size == 4.0, "at the target counts"
+    at_target = first_stop(values.get, 0.2, tuple(values))
+    assert at_target.reached and at_target.step_size == 4.0, "at the target counts"
     never = first_stop(values.get, 0.1, tuple(values))
     assert (never.step_size, never.value, never.reached, len(never.evaluated)) == (4.0, 0.2, False, 4)

@@ -70,8 +70,7 @@ def load(name: str) -> Profile:
     paths.check_repository()
     name, _, changes = name.partition("@")
     if changes:
-        values = dict(part.partition("=")[::2] for part in changes.split(","))
-        return changed(load(name), {key: unquote(value) for key, value in values.items()})
+        return changed(load(name), _changes(changes))
     path = paths.PROFILES / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"no profile {name!r}: {nearest(name, available())}")
@@ -89,6 +88,9 @@ def changed(profile: Profile, values: Mapping[str, str]) -> Profile:
 
     Values that are the profile's own do not count. UserError as load, for an unknown key or a value that does not fit.
     """
+    plain, _, changes = profile.name.partition("@")
+    if changes:
+        return changed(load(plain), {**_changes(changes), **values})
     known = asdict(profile)
     types = typing.get_type_hints(Profile)
     own: dict[str, Any] = {}
@@ -109,8 +111,14 @@ def changed(profile: Profile, values: Mapping[str, str]) -> Profile:
     return replace(whole, name=f"{profile.name}@{','.join(parts)}") if parts else profile
 
 
+def _changes(text: str) -> dict[str, str]:
+    """Return the values by key that stand behind the @ of a name."""
+    values = dict(part.partition("=")[::2] for part in text.split(","))
+    return {key: unquote(value) for key, value in values.items()}
+
+
 def _written(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else str(value)
 
 
 def parse(values: dict, path: Path) -> Profile:

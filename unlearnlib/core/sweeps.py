@@ -38,6 +38,15 @@ def read(text: str) -> tuple[str, list[str]]:
     return key.strip(), [str(value) for value in values]
 
 
+def joined(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Return the values by key of several such texts; those of a key that is there twice are put together."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        key, values = read(text)
+        found.setdefault(key, []).extend(values)
+    return found
+
+
 def derived(profile: str) -> list[str]:
     """Return the names of the profiles with changed values of which there are runs, sorted."""
     return sorted(path.name for path in paths.runs().glob(f"{profile}@*") if path.is_dir())
@@ -53,9 +62,8 @@ def collect(profile: str, table: str) -> "pd.DataFrame":
 
     frames, keys, there = [], [], set()
     for name in (profile, *derived(profile)):
-        folders = sorted(
-            paths.runs().glob(f"{name}/seeds-*/results"), key=lambda path: (path.parent.name.count("-"), path)
-        )
+        folders = list((paths.runs() / name).glob("seeds-*/results"))
+        folders.sort(key=lambda path: (path.parent.name.count("-"), path))
         there |= {path.stem for folder in folders for path in folder.glob("*.csv")}
         files = [folder / f"{table}.csv" for folder in folders if (folder / f"{table}.csv").is_file()]
         if files:
@@ -64,13 +72,21 @@ def collect(profile: str, table: str) -> "pd.DataFrame":
     if not frames:
         known = nearest(table, there) if there else "run ./run_all.sh --set ... first"
         raise UserError(f"no run of {profile} has a table {table!r}: {known}")
-    rows = [
-        frame.assign(profile=name, **{key: getattr(profiles.load(name), key) for key in dict.fromkeys(keys)})
-        for name, frame in frames
-    ]
+    keys = list(dict.fromkeys(keys))
+    taken = [key for key in keys for _, frame in frames if key in frame.columns]
+    if taken:
+        raise UserError(
+            f"the table {table!r} has a column {taken[0]!r} of its own: it cannot hold the profile's value too"
+        )
+    rows = [frame.assign(profile=name, **_values(name, keys)) for name, frame in frames]
     whole = pd.concat(rows, ignore_index=True)
-    first = ["profile", *dict.fromkeys(keys)]
+    first = ["profile", *keys]
     return whole[first + [column for column in whole.columns if column not in first]]
+
+
+def _values(name: str, keys: Sequence[str]) -> dict:
+    values = {key: getattr(profiles.load(name), key) for key in keys}
+    return {key: str(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def save(profile: str, table: str) -> Path:

@@ -21,6 +21,7 @@ def clean(profile: str, kind: str, yes: bool, ask: Callable[[str], str] = input)
 
     Without `yes` a person is asked; where nobody can be, UserError. Returns 0, or 1 where the answer was no.
     """
+    profile = profile.partition("@")[0]  # what is changed shares the cache of the profile itself
     root = paths.runs() / profile
     if not root.is_dir():
         print(f"there is nothing of the profile {profile} in {paths.runs()}")

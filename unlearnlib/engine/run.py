@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> int:
         if arguments.collect:
             print(f"written: {_short(sweeps.save(arguments.profile, arguments.collect))}")
             return 0
-        values = dict(sweeps.read(text) for text in arguments.sets)
+        values = sweeps.joined(arguments.sets)
         wanted = [
             dataclasses.replace(
                 arguments, profile=name, seeds=arguments.seeds or tuple(sorted(profiles.load(name).seeds))

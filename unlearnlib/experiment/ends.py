@@ -13,7 +13,7 @@ from unlearnlib.gradients import algebra
 from unlearnlib.gradients.algebra import Gradient, between
 from unlearnlib.measures.landscape import landscape, training_gradient_norm
 from unlearnlib.methods.equal_forgetting import Calibration
-from unlearnlib.methods.fuzzy_matching import groups, picked, similarity
+from unlearnlib.methods.fuzzy_matching import fuzzy_ascent, groups, picked, similarity
 from unlearnlib.methods.path import applied, change_between
 
 # Each variant with the effort at which it ends.
@@ -29,7 +29,7 @@ def likeness(experiment: Experiment, query: str, scorer: str) -> pd.DataFrame:
 
 def removed(experiment: Experiment, variant: Variant) -> list[str]:
     """Return the ids of the texts that a variant is to remove, sorted: those its query picks, or the forget set."""
-    if variant.method != "fuzzy":
+    if variant.known.unlearn is not fuzzy_ascent:
         return sorted(experiment.sets["forget"].names)
     chosen = {name: value for name, value in variant.options.items() if name in ("query", "scorer", "threshold")}
     return picked(texts=experiment.trained_texts, **chosen)

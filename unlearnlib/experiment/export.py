@@ -108,7 +108,8 @@ def _measured(experiment: Experiment, of: Variant | str, step_size: float | None
     found = {name: means(table, by=["set", "metric"]).set_index(["set", "metric"]) for name, table in tables.items()}
     lines = ["| | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]
     for of_set, metric, label in MEASURED:
-        values = [f"{table.loc[(of_set, metric), 'value']:.3f}" for table in found.values()]
+        place = (of_set, metric)
+        values = [f"{table.loc[place, 'value']:.3f}" if place in table.index else "" for table in found.values()]
         lines.append(f"| {label} | " + " | ".join(values) + " |")
     return "\n".join(lines)
 

@@ -4,7 +4,6 @@ The methods return tidy tables and read them from the cache when nothing that th
 loaded only when something has to be computed.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,6 +123,14 @@ class Experiment:
             raise UserError(f"no model {name!r}: {nearest(name, MODELS)}")
         return getattr(self, MODELS[name])
 
+    def _is_changed(self) -> bool:
+        """Tell whether the fine-tuned model is changed at the moment, by a block of `at` that is still open."""
+        return "finetuned" in self.__dict__ and is_open(self.finetuned)
+
+    def _check_unchanged(self) -> None:
+        if self._is_changed():
+            raise UserError("the fine-tuned model is changed by a `with` block that is still open: end it first")
+
     @contextmanager
     def at(self, of: "Variant | str", step_size: float | None = None):
         """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open.
@@ -131,6 +138,7 @@ class Experiment:
         What is yielded is the fine-tuned model itself, changed, and changed back at the end of the block: to keep it,
         unlearnlib.experiment.export.save. Until then no other is opened, and no table of this experiment computed.
         """
+        self._check_unchanged()
         if isinstance(of, str):
             yield self.model(of)
         elif step_size is None:
@@ -192,7 +200,9 @@ class Experiment:
             spelled |= {word} if any(text.startswith(word) for text in texts) else set()
             spelled |= {" " + word} if any(" " + word in text for text in texts) else set()
         encoded = [self.tokenizer(word, add_special_tokens=False)["input_ids"] for word in spelled]
-        return tuple(sorted({token for tokens in encoded for token in tokens}))
+        # A tokenizer may put a token before a word alone that no text has there.
+        there = {token for text in self.sets["forget"].texts for token in text}
+        return tuple(sorted({token for tokens in encoded for token in tokens} & there))
 
     # What is computed, once
 
@@ -240,8 +250,7 @@ class Experiment:
             whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
 
         def of_unchanged_models() -> pd.DataFrame:
-            if "finetuned" in self.__dict__ and is_open(self.finetuned):
-                raise UserError("the fine-tuned model is changed by a `with` block that is still open: end it first")
+            self._check_unchanged()
             return compute()
 
         root = paths.cache_folder(self.profile.name)
@@ -292,8 +301,9 @@ class Experiment:
     def evaluate(self, model, sets: Iterable[str] | None = None) -> pd.DataFrame:
         """Return tidy rows of every metric for every example of the named sets (default: all; see examples)."""
         names = self.sets if sets is None else sets
-        chosen = {name.partition("#")[0]: self.examples(name) for name in names}
-        return evaluation.evaluate(model, chosen, self.profile.evaluation_batch)
+        batch = self.profile.evaluation_batch
+        frames = [evaluation.evaluate(model, {name.partition("#")[0]: self.examples(name)}, batch) for name in names]
+        return pd.concat(frames, ignore_index=True)
 
     def references(self) -> pd.DataFrame:
         """Return the evaluation of the models base, finetuned and retrained (column method), on every set."""
@@ -414,26 +424,32 @@ class Experiment:
         """Return the path of a variant, made once: a live path keeps the steps that it has walked, one of a method that
         trains leaves its stops on disk."""
         identity = variant.identity
-        key = json.dumps(identity, sort_keys=True)
+        key = fingerprint.combine(identity)
         if key not in self._paths:
-            keep = partial(self._kept, {**identity, **self._given(variant)})
+            keep = partial(self._kept, {**identity, **self._given(variant)}, {})
             self._paths[key] = variant.path(self.request.having(keep=keep))
         return self._paths[key]
 
     def _given(self, variant: Variant) -> dict:
         """Return what of this experiment decides a variant's path beside its models and texts: what it is asked for."""
         uses = variant.known.uses
-        asked = {"known": definitions.code("unlearnlib.measures.evaluation:ask")} if "known" in uses else {}
+        code = definitions.code("unlearnlib.measures.evaluation:answer_probability")
+        asked = {"known": code, "batch": self.profile.evaluation_batch} if "known" in uses else {}
         return {**asked, **({"target": self.target()} if "target" in uses else {})}
 
-    def _kept(self, identity: Mapping, compute: Callable):
+    def _kept(self, identity: Mapping, asked: dict, compute: Callable, name: str = ""):
         """Return the folder in which a method that trains leaves its stops, computed once for the same start, texts,
-        method and options."""
+        method and options; UserError for two of one `name` in one path."""
+        if asked.setdefault(name, compute) is not compute:
+            raise UserError(
+                "a method keeps two folders under one name: give each its own, as in keep(compute, 'first')"
+            )
         key = {
             "start": self.fingerprint(*self._finetuned),
             "sets": self.identity["sets"],
             "seed": self.seed,
             "variant": dict(identity),
+            "name": name,
             "libraries": LIBRARIES,
         }
         return cache.folder(paths.cache_folder(self.profile.name), f"path-seed{self.seed}", key, compute)
@@ -462,6 +478,8 @@ class Experiment:
         """Return the efforts at which a frontier is drawn: to three times the calibrated one, or stops of the path."""
         count = self.profile.frontier_points
         if path.stops is not None:
+            if len(path.stops) < 2:
+                return np.array([])
             chosen = {path.stops[index] for index in np.linspace(1, len(path.stops) - 1, count).round().astype(int)}
             return np.array(sorted({*chosen, calibrated} - {0.0}))
         below = count // 2

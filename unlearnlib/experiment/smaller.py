@@ -26,6 +26,9 @@ class SmallerExperiment(Experiment):
     def _base(self):
         return self.whole._base
 
+    def _is_changed(self) -> bool:
+        return self.whole._is_changed()
+
     @property
     def finetuned(self):
         """The model fine-tuned on everything: that of the whole experiment."""

@@ -69,7 +69,9 @@ def base_fingerprint(base_model: str) -> str:
     folder = next((path for path in (paths.ROOT / base_model, Path(base_model)) if path.is_dir()), None)
     if not folder:
         return base_model
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin", ".json", ".txt")]
+    files = [
+        path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin", ".json", ".txt", ".model")
+    ]
     return fingerprints.files(*[path for path in files if path.name != "recipe.json"])
 
 

@@ -145,6 +145,8 @@ def _picked(logits: torch.Tensor, target: torch.Tensor) -> tuple[np.ndarray, np.
     return picked, (logits.argmax(1) == target).cpu().numpy()
 
 
+SHORTEST_WINDOW = 1024  # tokens: no tree is longer
+
 _carried: "weakref.WeakKeyDictionary[torch.nn.Module, dict[str, bool]]" = weakref.WeakKeyDictionary()
 
 
@@ -155,6 +157,9 @@ def carries_tree(model) -> bool:
     """
     known = _carried.setdefault(model, {})
     kind = model.config._attn_implementation
+    window = getattr(model.config, "sliding_window", None)
+    if window and window < SHORTEST_WINDOW and getattr(model.config, "use_sliding_window", True):
+        return False  # places in a tree are further apart than those in a text
     if kind not in known:
         question = Question((0, 1, 2, 3), ((4, 5), (6, 7, 1), (2,)), (3, 4))
         plain, _ = _one_by_one(model, [question], texts=True)

@@ -22,7 +22,7 @@ FIELDS: dict[str, str] = {
     "known": "a function of a model and ids of texts to forget: how well it knows each, its answer probability",
     "target": "the answer probability at which what is to be forgotten counts as forgotten",
     "log": "the folder of the fine-tuning's log (unlearnlib.training.replay)",
-    "keep": "a function that keeps a folder: keep(compute) calls compute(folder) once and returns the folder",
+    "keep": "a function that keeps a folder: keep(compute, name) calls compute(folder) once and returns the folder",
 }
 
 

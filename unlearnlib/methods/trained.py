@@ -90,7 +90,7 @@ def trained(request: Request, loss: Loss, how: Steps, retain: Texts, title: str)
             before = {name: value.detach().clone() for name, value in model.named_parameters()}
             try:
                 if effort:
-                    load_parameters(_stop(request.keep(compute), int(effort)), model)
+                    load_parameters(_stop(request.keep(compute, title), int(effort)), model)
                 yield model
             finally:
                 with torch.no_grad():

@@ -98,7 +98,7 @@ def tables_of(model) -> str:
 
 
 def in_order(model) -> list[str]:
-    """Return the names of the layers that make up the model, from the input up: tables, blocks, last normalisation."""
+    """Return the names of the layers from the input up: tables, blocks, last normalisation (no output layer)."""
     blocks = [f"h.{index}" for index in range(len(anatomy(model).blocks))]
     return [*tables_of(model).split("+"), *blocks, *(["ln_f"] if anatomy(model).norm else [])]
 

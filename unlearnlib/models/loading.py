@@ -29,10 +29,17 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
 
     A relative folder is looked up in the repository first. Whatever the weights are kept in (bfloat16, several files),
     the model is in float32, in eval mode, with every dropout at zero: recorded gradients, replay and influence all need
-    a deterministic loss. `attention` is `sdpa` (fast) or `eager` (needed for second derivatives on the CPU). Raises
+    a deterministic loss. `attention` is `sdpa` (fast; `eager` in a family without it) or
+    `eager` (needed for second derivatives on the CPU). Raises
     UserError in one line where the folder or the hub has no model that can be used, and says why.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        GenerationConfig,
+    )
 
     where = device(on)
     if attention not in ATTENTION:
@@ -47,6 +54,9 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
     try:
         with quiet():
             config = _deterministic(AutoConfig.from_pretrained(source, local_files_only=local))
+            kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+            if attention == "sdpa" and not getattr(kind, "_supports_sdpa", True):
+                attention = "eager"  # a family without the fast one
             model, loading = AutoModelForCausalLM.from_pretrained(
                 source,
                 config=config,
@@ -71,6 +81,10 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
         raise UserError(
             f"{name!r}: {len(absent)} of the weights that its config.json asks for are missing or of another shape, "
             f"such as {absent[0]}; save model and config together with save_pretrained()"
+        )
+    if not isinstance(getattr(config, "max_position_embeddings", None), int):
+        raise UserError(
+            f"{name!r}: a {type(model).__name__} does not say how many positions it has: name another model"
         )
     _check_tokenizer(name, tokenizer, config)
     anatomy(model)  # its parts have names, or it cannot be used
