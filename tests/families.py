@@ -35,3 +35,15 @@ def tiny(family: str, seed: int = 0, vocabulary: int = 97, positions: int = 48):
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
     return model
+
+
+def naive(model, ids) -> dict[str, torch.Tensor]:
+    """One text's gradient by plain autograd: no padding, no hooks, its own mean token loss."""
+    tokens = torch.tensor([ids])
+    loss = torch.nn.functional.cross_entropy(model(tokens).logits[0, :-1], tokens[0, 1:])
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
+
+
+def relative_error(one, other) -> float:
+    return float((one - other).norm() / other.norm().clamp(min=1e-12))

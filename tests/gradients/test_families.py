@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, tiny
+from families import FAMILIES, naive, relative_error, tiny
 from torch import nn
 
 from unlearnlib.core.errors import UserError
@@ -17,18 +17,6 @@ from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule
 
 
-def naive(model, ids) -> dict[str, torch.Tensor]:
-    """One text's gradient by plain autograd: no padding, no hooks, its own mean token loss."""
-    tokens = torch.tensor([ids])
-    loss = nn.functional.cross_entropy(model(tokens).logits[0, :-1], tokens[0, 1:])
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
-
-
-def error(one, other) -> float:
-    return float((one - other).norm() / other.norm().clamp(min=1e-12))
-
-
 @pytest.mark.parametrize("family", [*FAMILIES, "phi", "qwen3"])
 def test_every_layer_of_every_text_equals_the_naive_loop(family, sequences):
     model, texts = tiny(family).double(), list(sequences.values())
@@ -37,7 +25,7 @@ def test_every_layer_of_every_text_equals_the_naive_loop(family, sequences):
     for ids, gradient in zip(texts, per_example.per_example_gradients(model, texts), strict=True):
         mine, expected = algebra.select(gradient, everything), naive(model, ids)
         for name in expected:
-            assert error(mine[name], expected[name]) < 1e-9, name
+            assert relative_error(mine[name], expected[name]) < 1e-9, name
     assert per_example.check_exact(model) is None
 
 
@@ -55,7 +43,7 @@ def test_every_name_of_a_layer_means_its_own_parameters(family, sequences):
         assert found.keys() == chosen.keys() and parameter_count(model, layers, [3, 5]) > 0
         for name, selection in chosen.items():
             if selection.halves in (None, ("input", "output")):
-                assert error(found[name], selection.mask(whole[name])) < 1e-9, (layers, name)
+                assert relative_error(found[name], selection.mask(whole[name])) < 1e-9, (layers, name)
     whole = {name for layers in in_order(model) for name in resolve(model, layers)}
     assert whole == set(resolve(model, "all")) - (set() if anatomy(model).tied else {anatomy(model).head_weight})
     assert tables_of(model) == ("embedding+position_embedding" if family == "gpt2" else "embedding")
@@ -73,8 +61,8 @@ def test_the_two_uses_of_a_tied_embedding_are_those_of_an_untied_copy(family, se
     (mine,) = per_example.per_example_gradients(model, [ids])
     known, other = anatomy(model), anatomy(untied)
     assert known.tied and not other.tied
-    assert error(mine[f"{known.embedding_weight}#input"], expected[other.embedding_weight]) < 1e-9
-    assert error(mine[f"{known.embedding_weight}#output"], expected[other.head_weight]) < 1e-9
+    assert relative_error(mine[f"{known.embedding_weight}#input"], expected[other.embedding_weight]) < 1e-9
+    assert relative_error(mine[f"{known.embedding_weight}#output"], expected[other.head_weight]) < 1e-9
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -88,7 +76,7 @@ def test_what_training_records_is_the_gradient_of_its_steps(family, sequences, t
     total = record.total(everything, "first")
     for name, value in record.subset(base, points, everything).items():
         expected = sum(naive(base, sequences[point])[name] for point in points)
-        assert error(value, expected) < 1e-4 and error(total[name], expected) < 1e-4, name
+        assert relative_error(value, expected) < 1e-4 and relative_error(total[name], expected) < 1e-4, name
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -151,7 +139,7 @@ def test_the_exact_rule_gives_any_layer_its_gradients(module, shape):
         expected = torch.autograd.grad(module(incoming[[row]]), list(parameters.values()), outgoing[[row]])
         alone = own_gradients(module, incoming[row], outgoing[row], one=True)
         for name, value in zip(parameters, expected, strict=True):
-            assert error(found[name][row], value) < 1e-10 and error(alone[name], value) < 1e-10
+            assert relative_error(found[name][row], value) < 1e-10 and relative_error(alone[name], value) < 1e-10
 
 
 @pytest.mark.parametrize(("family", "part"), [("mixtral", "MixtralTopKRouter"), ("opt", "OPTLearnedPositional")])
@@ -190,4 +178,4 @@ def test_no_gradient_is_kept_of_a_padding_token(sequences):
     ids = [0, 5, 7, 5, 9]
     (mine,) = per_example.per_example_gradients(model, [ids])
     expected = naive(model, ids)["model.embed_tokens.weight"]
-    assert expected[5].abs().sum() == 0 and error(mine["model.embed_tokens.weight"], expected) < 1e-9
+    assert expected[5].abs().sum() == 0 and relative_error(mine["model.embed_tokens.weight"], expected) < 1e-9

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from families import WPE, WTE
+from families import WPE, WTE, naive, relative_error
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.gradients import algebra, per_example
@@ -11,18 +11,6 @@ from unlearnlib.gradients.rules import densify
 from unlearnlib.models.layers import layer_names, resolve
 from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule
-
-
-def naive(model, ids) -> dict[str, torch.Tensor]:
-    """One text's gradient by plain autograd: no padding, no hooks, its own mean token loss."""
-    tokens = torch.tensor([ids])
-    loss = torch.nn.functional.cross_entropy(model(tokens).logits[0, :-1], tokens[0, 1:])
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
-
-
-def relative_error(one, other) -> float:
-    return float((one - other).norm() / other.norm().clamp(min=1e-12))
 
 
 def test_every_layer_of_every_text_equals_the_naive_loop(make_model, sequences):

@@ -432,10 +432,13 @@ class Experiment:
 
     def _given(self, variant: Variant) -> dict:
         """Return what of this experiment decides a variant's path beside its models and texts: what it is asked for."""
-        uses = variant.known.uses
-        code = definitions.code("unlearnlib.measures.evaluation:answer_probability")
-        asked = {"known": code, "batch": self.profile.evaluation_batch} if "known" in uses else {}
-        return {**asked, **({"target": self.target()} if "target" in uses else {})}
+        given, uses = {}, variant.known.uses
+        if "known" in uses:
+            given["known"] = definitions.code("unlearnlib.measures.evaluation:answer_probability")
+            given["batch"] = self.profile.evaluation_batch
+        if "target" in uses:
+            given["target"] = self.target()
+        return given
 
     def _kept(self, identity: Mapping, asked: dict, compute: Callable, name: str = ""):
         """Return the folder in which a method that trains leaves its stops, computed once for the same start, texts,

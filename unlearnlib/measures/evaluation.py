@@ -91,10 +91,10 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         group = [questions[row] for row in rows]
-        picked, best = score(model, group, texts)
+        scored = [_scored(question, texts) for question in group]
+        picked, best = score(model, group, texts, scored)
         begin = 0
-        for row, question in zip(rows, group, strict=True):
-            pairs, spans = _scored(question, texts)
+        for row, (pairs, spans) in zip(rows, scored, strict=True):
             mine, right = picked[begin : begin + len(pairs)], best[begin : begin + len(pairs)]
             begin += len(pairs)
             totals[row] = [mine[start:stop].sum() for start, stop in spans]
@@ -107,9 +107,10 @@ def ask(model, questions: Sequence[Question], batch_size: int = 64, texts: bool 
     return Answers(totals, hits, -totals[:, 0] / lengths, text_nll, log_p, predicted)
 
 
-def _by_tree(model, group: Sequence[Question], texts: bool) -> tuple[np.ndarray, np.ndarray]:
+def _by_tree(model, group: Sequence[Question], texts: bool, scored: Sequence) -> tuple[np.ndarray, np.ndarray]:
     """Return, for every token to score of every question in turn, its log p and whether the model would have chosen
-    it: each question is one sequence, a tree of attention. The longest question comes last."""
+    it: each question is one sequence, a tree of attention. The longest question comes last; `scored` is what _scored
+    says of each."""
     where = next(model.parameters()).device
     trees = [_tree(question, texts, _width(group[-1], texts)) for question in group]
     tokens, positions, allowed = (torch.stack(part).to(where) for part in zip(*trees, strict=True))
@@ -117,12 +118,12 @@ def _by_tree(model, group: Sequence[Question], texts: bool) -> tuple[np.ndarray,
     if model.config._attn_implementation == "eager":  # adds its mask to the scores
         mask = torch.zeros(mask.shape, device=where).masked_fill(~mask, torch.finfo(torch.float32).min)
     hidden = model.base_model(tokens, position_ids=positions, attention_mask=mask).last_hidden_state
-    places = [(place, *pair) for place, question in enumerate(group) for pair in _scored(question, texts)[0]]
+    places = [(place, *pair) for place, (pairs, _) in enumerate(scored) for pair in pairs]
     row_index, source, target = torch.tensor(places, device=where).T
     return _picked(model.get_output_embeddings()(hidden[row_index, source]), target)
 
 
-def _one_by_one(model, group: Sequence[Question], texts: bool) -> tuple[np.ndarray, np.ndarray]:
+def _one_by_one(model, group: Sequence[Question], texts: bool, _scored: Sequence = ()) -> tuple[np.ndarray, np.ndarray]:
     """Return the same as _by_tree, with a sequence for every answer: for models whose attention takes no tree."""
     where = next(model.parameters()).device
     sequences, places = [], []
@@ -164,7 +165,7 @@ def carries_tree(model) -> bool:
         question = Question((0, 1, 2, 3), ((4, 5), (6, 7, 1), (2,)), (3, 4))
         plain, _ = _one_by_one(model, [question], texts=True)
         try:
-            tree, _ = _by_tree(model, [question], texts=True)
+            tree, _ = _by_tree(model, [question], True, [_scored(question, True)])
             known[kind] = bool(np.allclose(tree, plain, rtol=1e-3, atol=1e-3))
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
             known[kind] = False

@@ -6,7 +6,7 @@ In Zagardo 2024 a method of its own; how long one stays with a point decides wha
 import copy
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -19,7 +19,7 @@ from unlearnlib.data.subsets import drawn
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.gradients.algebra import Gradient, between
 from unlearnlib.methods.equal_forgetting import Calibration, first_crossing
-from unlearnlib.methods.path import Path, along, applied, apply
+from unlearnlib.methods.path import Path, along, applied, apply, changed
 from unlearnlib.methods.request import Request
 from unlearnlib.models.layers import Selection
 
@@ -84,10 +84,8 @@ def _kept(start, folder: FilePath, logs: Sequence[pd.DataFrame], stops: tuple[fl
         number = places[effort]
         return load_file(folder / f"{number - 1}.safetensors") if number else {}
 
-    def at(effort: float):
-        return applied(start, change(effort))
-
-    return Path(at, "L2 length of the way", tuple(places), change, lambda effort: logs[max(0, places[effort] - 1)])
+    path = changed(start, change, "L2 length of the way")
+    return replace(path, stops=tuple(places), log=lambda effort: logs[max(0, places[effort] - 1)])
 
 
 @dataclass(frozen=True)

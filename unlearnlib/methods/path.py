@@ -3,7 +3,7 @@
 import copy
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -96,46 +96,48 @@ def is_open(model) -> bool:
 
 
 @contextmanager
-def opened(model) -> Iterator[None]:
-    """Let a model count as changed while the block is open. UserError where it is already: a second change would be
-    made to the changed model, and what is measured there be taken for what it is not."""
+def opened(model, names: Iterable[str]) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the model's parameters; when the block ends, the named ones are bitwise what they were.
+
+    While it is open the model counts as changed. UserError where it is already: a second change would be made to the
+    changed model, and what is measured there be taken for what it is not.
+    """
     if is_open(model):
         raise UserError("this model is changed by a `with` block that is still open: end that block first")
+    parameters = dict(model.named_parameters())
+    before = {name: parameters[name].detach().clone() for name in names}
     _open.add(model)
     try:
-        yield
+        yield parameters
     finally:
+        with torch.no_grad():
+            for name, value in before.items():
+                parameters[name].copy_(value)
         _open.discard(model)
 
 
 @contextmanager
 def applied(model, change: Mapping[str, torch.Tensor]) -> Iterator[torch.nn.Module]:
     """Add `change` to the model's parameters while the context is open; afterwards they are bitwise what they were."""
-    parameters = dict(model.named_parameters())
-    unknown = set(change) - set(parameters)
+    unknown = set(change) - {name for name, _ in model.named_parameters()}
     if unknown:
         raise UserError(f"the model has no parameter {sorted(unknown)[0]!r}: this change belongs to another model")
-    with opened(model):
-        before = {name: parameters[name].detach().clone() for name in change}
-        try:
-            with torch.no_grad():
-                for name, value in change.items():
-                    parameters[name] += value.to(parameters[name])
-            yield model
-        finally:
-            with torch.no_grad():
-                for name, value in before.items():
-                    parameters[name].copy_(value)
+    with opened(model, change) as parameters:
+        _add(parameters, change)
+        yield model
 
 
 def apply(model, change: Mapping[str, torch.Tensor], in_place: bool = False) -> torch.nn.Module:
     """Return a copy of `model` with `change` added; with `in_place` the model itself, changed."""
     result = model if in_place else copy.deepcopy(model)
-    parameters = dict(result.named_parameters())
+    _add(dict(result.named_parameters()), change)
+    return result
+
+
+def _add(parameters: Mapping[str, torch.Tensor], change: Mapping[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, value in change.items():
             parameters[name] += value.to(parameters[name])
-    return result
 
 
 def change_between(start, end) -> Gradient:

@@ -86,16 +86,10 @@ def trained(request: Request, loss: Loss, how: Steps, retain: Texts, title: str)
     @contextmanager
     def at(effort: float) -> Iterator[torch.nn.Module]:
         model = request.start
-        with opened(model):
-            before = {name: value.detach().clone() for name, value in model.named_parameters()}
-            try:
-                if effort:
-                    load_parameters(_stop(request.keep(compute, title), int(effort)), model)
-                yield model
-            finally:
-                with torch.no_grad():
-                    for name, value in model.named_parameters():
-                        value.copy_(before[name])
+        with opened(model, [name for name, _ in model.named_parameters()]):
+            if effort:
+                load_parameters(_stop(request.keep(compute, title), int(effort)), model)
+            yield model
 
     return Path(at, "optimizer steps", how.stops)
 
