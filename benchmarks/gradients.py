@@ -13,16 +13,16 @@ import timing
 import torch
 from torch.func import functional_call, grad, vmap
 from transformers import GPT2Config, GPT2LMHeadModel
-from transformers.pytorch_utils import Conv1D
 
 from unlearnlib.data import batches
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.models.layers import resolve
+from unlearnlib.models.linear import use_linear_layers
 
 
 def make_model(vocabulary: int, width: int, blocks: int = 12):
-    """Return a GPT-2 with random weights, no dropout, and the activation that unlearnlib.models.loading.load
-    chooses."""
+    """Return a GPT-2 with random weights, no dropout, and the activation and linear layers that
+    unlearnlib.models.loading.load gives it."""
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=vocabulary,
@@ -37,7 +37,7 @@ def make_model(vocabulary: int, width: int, blocks: int = 12):
         bos_token_id=0,
         eos_token_id=0,
     )
-    return GPT2LMHeadModel(config).eval()
+    return use_linear_layers(GPT2LMHeadModel(config).eval())
 
 
 def batch_gradient(model, tokens, lengths):
@@ -74,40 +74,15 @@ def vectorised(model, tokens):
     return vmap(grad(loss), in_dims=(None, 0))(parameters, tokens)
 
 
-def conv1d_rule(layer, activations, backprops):
-    """The rule for GPT-2's Conv1D that Opacus lacks; without it, Opacus turns to torch.func for these layers."""
-    return {
-        layer.weight: torch.einsum("nti,nto->nio", activations[0], backprops),
-        layer.bias: backprops.sum(1),
-    }
-
-
-def opacus_contenders(make, tokens, lengths) -> dict:
-    """Return Opacus as it comes and with a rule for Conv1D, or nothing where it is not installed.
-
-    Each wraps a model of its own, made by `make`: Opacus puts its hooks into it.
-    """
+def opacus_contender(model, tokens, lengths) -> dict:
+    """Return Opacus over a model of its own, into which it puts its hooks, or nothing where it is not installed."""
     try:
         from opacus.grad_sample import GradSampleModule
     except ImportError:
         return {}
-    # In eval mode Opacus records nothing; the models have no dropout.
-    plain = GradSampleModule(make().train(), loss_reduction="sum")
-    GradSampleModule.GRAD_SAMPLERS[Conv1D] = conv1d_rule
-    ruled = GradSampleModule(make().train(), loss_reduction="sum")
-    del GradSampleModule.GRAD_SAMPLERS[Conv1D]
-
-    def with_rule():
-        GradSampleModule.GRAD_SAMPLERS[Conv1D] = conv1d_rule
-        try:
-            return opacus_gradients(ruled, tokens, lengths)
-        finally:
-            del GradSampleModule.GRAD_SAMPLERS[Conv1D]
-
-    return {
-        "Opacus, all": lambda: opacus_gradients(plain, tokens, lengths),
-        "Opacus with a rule for Conv1D, all": with_rule,
-    }
+    # In eval mode Opacus records nothing; the model has no dropout.
+    wrapped = GradSampleModule(model.train(), loss_reduction="sum")
+    return {"Opacus, all": lambda: opacus_gradients(wrapped, tokens, lengths)}
 
 
 def opacus_gradients(wrapped, tokens, lengths):
@@ -158,20 +133,20 @@ def main() -> None:
     sequences = torch.randint(given.vocabulary, (given.texts, given.tokens)).tolist()
     tokens, lengths = batches.pad(sequences)
     names = [name for name, _ in model.named_parameters()]
-    blocks = [name for name in names if name.startswith(("transformer.h.10.", "transformer.h.11."))]
+    blocks = list(resolve(model, "last_blocks"))
 
     contenders = {
         "batch gradient": lambda: batch_gradient(model, tokens, lengths),
         "closed form, all": lambda: list(closed_form(model, sequences, "all")),
         "closed form, all, one by one": lambda: sum(1 for _ in closed_form(model, sequences, "all")),
         "closed form, embedding": lambda: list(closed_form(model, sequences, "embedding")),
-        "closed form, two blocks": lambda: list(closed_form(model, sequences, "h.10+h.11")),
+        "closed form, two blocks": lambda: list(closed_form(model, sequences, "last_blocks")),
         "naive loop, all": lambda: naive_loop(model, sequences, names),
         "naive loop, embedding": lambda: naive_loop(model, sequences, ["transformer.wte.weight"]),
         "naive loop, two blocks": lambda: naive_loop(model, sequences, blocks),
         "torch.func.vmap, all": lambda: vectorised(model, tokens),
     }
-    contenders |= opacus_contenders(lambda: make_model(given.vocabulary, given.width), tokens, lengths)
+    contenders |= opacus_contender(make_model(given.vocabulary, given.width), tokens, lengths)
     errors = compare(model, contenders)
     seconds = timing.medians(contenders, given.repeats)
     bars = {"closed form, all": 1.1, "closed form, embedding": 0.9}
@@ -190,14 +165,14 @@ def main() -> None:
         )
     shape = f"GPT-2 of 12 blocks x {given.width}, vocabulary {given.vocabulary}"
     print(f"{shape}, {given.texts} texts of {given.tokens} tokens.")
-    with_opacus = "Opacus, all" in seconds
-    print(timing.conditions(given.repeats) + (f", opacus {timing.version('opacus')}" if with_opacus else ""))
+    opacus = "Opacus, all"
+    print(timing.conditions(given.repeats) + (f", opacus {timing.version('opacus')}" if opacus in seconds else ""))
     print(f"Freed memory {'is kept by the process' if given.keep_memory else 'goes back to the system'}.")
     print(f"One batch gradient: {seconds['batch gradient']:.2f} s.\n")
     print(timing.table(["per-example gradients", "batch gradients", "faster than the loop", "error", "bar"], rows))
-    for name in [name for name in seconds if name.startswith("Opacus")]:
-        gain = seconds[name] / seconds["closed form, all"]
-        print(f"\n{name} / closed form, all: {gain:.2f} ({timing.verdict(gain, 1.5, at_least=True)})")
+    if opacus in seconds:
+        gain = seconds[opacus] / seconds["closed form, all"]
+        print(f"\n{opacus} / closed form, all: {gain:.2f} ({timing.verdict(gain, 1.5, at_least=True)})")
 
 
 if __name__ == "__main__":

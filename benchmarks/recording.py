@@ -19,6 +19,7 @@ from unlearnlib.core import profiles
 from unlearnlib.gradients import per_example
 from unlearnlib.gradients.record import Recorder
 from unlearnlib.models.layers import parameter_count
+from unlearnlib.models.linear import use_linear_layers
 from unlearnlib.models.pretraining import Recipe
 from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule
@@ -27,7 +28,7 @@ TEXTS, RECORDED = 160, 40
 
 
 def make_model(**shape):
-    """Return a GPT-2 with random weights and no dropout."""
+    """Return a GPT-2 with random weights and no dropout, its layers linear as after loading."""
     torch.manual_seed(0)
     config = GPT2Config(
         attn_pdrop=0.0,
@@ -38,7 +39,7 @@ def make_model(**shape):
         eos_token_id=0,
         **shape,
     )
-    return GPT2LMHeadModel(config).eval()
+    return use_linear_layers(GPT2LMHeadModel(config).eval())
 
 
 def small_shape() -> dict:

@@ -9,6 +9,8 @@ def make_model():
     """Return a function that makes a small GPT-2 with random weights from a seed."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    from unlearnlib.models.linear import use_linear_layers
+
     def make(seed: int = 0, blocks: int = 3, width: int = 32, vocabulary: int = 97):
         torch.manual_seed(seed)
         config = GPT2Config(
@@ -28,7 +30,7 @@ def make_model():
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter += 0.05 * torch.randn_like(parameter)
-        return model
+        return use_linear_layers(model)
 
     return make
 

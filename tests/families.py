@@ -2,13 +2,20 @@
 
 import torch
 
+from unlearnlib.models.linear import use_linear_layers
+
 WTE, WPE = "transformer.wte.weight", "transformer.wpe.weight"
 FAMILIES = ("gpt2", "llama tied", "llama untied", "qwen2", "gpt-neox")
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2}  # grouped-query attention: two heads share keys and values
 
 
 def tiny(family: str, seed: int = 0, vocabulary: int = 97, positions: int = 48):
-    """Return a small model of a family in eval mode, with random weights in every parameter."""
+    """Return a small model of a family as it is after loading: in eval mode, with linear layers."""
+    return use_linear_layers(untouched(family, seed, vocabulary, positions))
+
+
+def untouched(family: str, seed: int = 0, vocabulary: int = 97, positions: int = 48):
+    """Return a small model of a family as transformers makes it: in eval mode, random in every parameter."""
     import transformers
 
     names = {"vocab_size": vocabulary, "max_position_embeddings": positions, "bos_token_id": 0, "eos_token_id": 0}
@@ -18,6 +25,7 @@ def tiny(family: str, seed: int = 0, vocabulary: int = 97, positions: int = 48):
         "gpt2": lambda: transformers.GPT2Config(
             n_embd=32, n_layer=3, n_head=2, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0, **names
         ),
+        "openai-gpt": lambda: transformers.OpenAIGPTConfig(n_embd=32, n_layer=3, n_head=2, **names),
         "llama tied": lambda: transformers.LlamaConfig(tie_word_embeddings=True, num_attention_heads=4, **wide),
         "llama untied": lambda: transformers.LlamaConfig(tie_word_embeddings=False, **HEADS, **wide),
         "qwen2": lambda: transformers.Qwen2Config(tie_word_embeddings=False, **HEADS, **wide),
@@ -30,7 +38,8 @@ def tiny(family: str, seed: int = 0, vocabulary: int = 97, positions: int = 48):
         ),
     }[family]()
     torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+    attention = "eager" if family == "openai-gpt" else "sdpa"  # a family without the fast one
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
     with torch.no_grad():  # biases start at zero and gains at one: move them, or half the formulas go untested
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)

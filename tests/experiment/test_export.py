@@ -3,11 +3,13 @@
 import pytest
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel
+from transformers.pytorch_utils import Conv1D
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import export
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.models import loading
+from unlearnlib.models.linear import own_weights
 from unlearnlib.training import replay
 
 EMBEDDING = Variant("embedding | alone", layers="embedding")
@@ -25,15 +27,18 @@ def test_what_a_variant_reaches_is_kept_as_it_was_evaluated(experiment, tmp_path
     folder = export.save(experiment, EMBEDDING, tmp_path / "new" / "kept", 1.5)
     assert capfd.readouterr() == ("", "")
     assert sorted(path.name for path in folder.parent.iterdir()) == ["kept"]
-    loaded = GPT2LMHeadModel.from_pretrained(folder).eval()
     again, tokenizer = loading.load(str(folder))
+    plain = GPT2LMHeadModel.from_pretrained(folder).eval()
+    turned = {f"{name}.weight" for name, module in plain.named_modules() if type(module) is Conv1D}
     with experiment.at(EMBEDDING, 1.5) as model:
-        for other in (loaded, again):
-            values = dict(other.named_parameters())
-            assert all(torch.equal(values[name], value) for name, value in model.named_parameters())
-            assert torch.equal(evaluated(other, experiment), evaluated(model, experiment))
-        digest = replay.digest(model)["parameters"]
-    assert not torch.equal(evaluated(loaded, experiment), evaluated(experiment.finetuned, experiment))
+        values, others = dict(again.named_parameters()), dict(plain.named_parameters())
+        for name, value in model.named_parameters():
+            assert torch.equal(values[name], value)
+            assert torch.equal(others[name].T if name in turned else others[name], value)
+        expected, digest = evaluated(model, experiment), replay.digest(model)["parameters"]
+    assert torch.equal(evaluated(again, experiment), expected) and replay.digest(again)["parameters"] == digest
+    assert turned and torch.allclose(evaluated(plain, experiment), expected, rtol=0, atol=1e-5)
+    assert not torch.allclose(expected, evaluated(experiment.finetuned, experiment), rtol=0, atol=1e-3)
     text = experiment.split.forget[0].text
     for one in (tokenizer, AutoTokenizer.from_pretrained(folder)):
         assert one(text)["input_ids"] == experiment.tokenizer(text)["input_ids"]
@@ -65,8 +70,8 @@ def test_a_model_of_a_method_that_trains_is_kept_with_its_unit(experiment, tmp_p
 def test_a_named_model_is_kept_too_and_a_fingerprint_tells_them_apart(experiment, tmp_path):
     (tmp_path / "empty").mkdir()
     folder = export.save(experiment, "retrained", str(tmp_path / "empty"))
-    values = dict(GPT2LMHeadModel.from_pretrained(folder).named_parameters())
-    assert all(torch.equal(values[name], value) for name, value in experiment.retrained.named_parameters())
+    values = GPT2LMHeadModel.from_pretrained(folder).state_dict()
+    assert all(torch.equal(values[name], value) for name, value in own_weights(experiment.retrained).items())
     assert "# retrained\n" in (folder / "README.md").read_text(encoding="utf-8")
     states = [("retrained", None), ("finetuned", None), (EMBEDDING, 1.5), (EMBEDDING, 1.0), (Variant("all"), 1.5)]
     assert len({export.made_with(experiment, *state) for state in states}) == len(states)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, naive, relative_error, tiny
+from families import FAMILIES, naive, relative_error, tiny, untouched
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.gradients import algebra, per_example
@@ -125,8 +126,9 @@ class Scaled(nn.Linear):
         (nn.GroupNorm(2, 4), (4, 3, 3)),
         (nn.Conv2d(3, 4, 3), (3, 6, 6)),
         (Scaled(8, 6), (5, 8)),
+        (Conv1D(6, 8), (5, 8)),
     ],
-    ids=["layer norm", "without bias", "RMS norm", "of heads", "group norm", "convolution", "derived"],
+    ids=["layer norm", "without bias", "RMS norm", "of heads", "group norm", "convolution", "derived", "transposed"],
 )
 def test_the_exact_rule_gives_any_layer_its_gradients(module, shape):
     module = module.double()
@@ -140,6 +142,16 @@ def test_the_exact_rule_gives_any_layer_its_gradients(module, shape):
         alone = own_gradients(module, incoming[row], outgoing[row], one=True)
         for name, value in zip(parameters, expected, strict=True):
             assert relative_error(found[name][row], value) < 1e-10 and relative_error(alone[name], value) < 1e-10
+
+
+def test_a_gpt2_whose_layers_are_still_transposed_has_exact_gradients_without_a_rule_of_its_own(sequences):
+    model, texts = untouched("gpt2").double(), list(sequences.values())
+    everything = resolve(model, "all")
+    for ids, gradient in zip(texts, per_example.per_example_gradients(model, texts), strict=True):
+        mine, expected = algebra.select(gradient, everything), naive(model, ids)
+        for name in expected:
+            assert relative_error(mine[name], expected[name]) < 1e-9, name
+    assert per_example.check_exact(model) is None
 
 
 @pytest.mark.parametrize(("family", "part"), [("mixtral", "MixtralTopKRouter"), ("opt", "OPTLearnedPositional")])

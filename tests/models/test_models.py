@@ -1,5 +1,6 @@
 """Loading a model: from a folder, from the hub's cache, and one clear line for everything that cannot work."""
 
+import copy
 import json
 import os
 import shutil
@@ -9,15 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import FAMILIES, WPE, WTE, tiny
+from families import FAMILIES, WPE, WTE, tiny, untouched
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+from transformers.pytorch_utils import Conv1D
 
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 from unlearnlib.models import loading
 from unlearnlib.models.anatomy import anatomy
 from unlearnlib.models.layers import Selection, layer_names, parameter_count, resolve
+from unlearnlib.models.linear import own_weights, use_linear_layers
 
 END = "<|endoftext|>"
 SHAPE = {"n_positions": 32, "n_embd": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
@@ -54,6 +57,11 @@ def refusal(name, **options) -> str:
     return str(caught.value)
 
 
+def same_weights(one, other) -> bool:
+    """Whether two state dicts are equal in every name and bit."""
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
 def test_a_folder_gives_a_deterministic_float32_model_and_its_tokenizer(saved, capfd):
     model, tokenizer = loading.load(str(saved))
     config = model.config
@@ -62,8 +70,7 @@ def test_a_folder_gives_a_deterministic_float32_model_and_its_tokenizer(saved, c
     assert model.lm_head.weight is model.transformer.wte.weight
     original = GPT2LMHeadModel.from_pretrained(saved)
     assert original.config.attn_pdrop == 0.1
-    for (name, value), (_, other) in zip(model.named_parameters(), original.named_parameters(), strict=True):
-        assert torch.equal(value, other), name
+    assert same_weights(own_weights(model), original.state_dict())
     tokens = torch.tensor([tokenizer("Dave likes tea.")["input_ids"]])
     capfd.readouterr()
     model.train()
@@ -106,6 +113,53 @@ def test_both_attentions_give_the_same_logits(saved):
     tokens = torch.arange(20).view(2, 10)
     with torch.no_grad():
         assert torch.allclose(fast(tokens).logits, exact(tokens).logits, rtol=0, atol=1e-5)
+
+
+# Linear layers in the place of GPT-2's transposed ones
+
+
+@pytest.mark.parametrize("family", ["gpt2", "openai-gpt"])
+def test_transposed_layers_become_linear_ones_that_compute_the_same(family):
+    before, model = untouched(family), untouched(family)
+    names, drawn = list(model.state_dict()), torch.random.get_rng_state()
+    model.get_submodule("transformer.h.1").train()
+    modes = {name: module.training for name, module in model.named_modules()}
+    assert use_linear_layers(model) is model
+    assert torch.equal(torch.random.get_rng_state(), drawn), "turning draws no random numbers"
+    turned = [name for name, module in before.named_modules() if type(module) is Conv1D]
+    assert len(turned) == 12 and all(type(model.get_submodule(name)) is torch.nn.Linear for name in turned)
+    assert not [name for name, module in model.named_modules() if type(module) is Conv1D]
+    assert list(model.state_dict()) == names and {n: m.training for n, m in model.named_modules()} == modes
+    assert all(value.is_contiguous() and value.requires_grad for value in model.parameters())
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    tokens = torch.arange(20).view(2, 10)
+    with torch.no_grad():
+        assert torch.allclose(model.eval()(tokens).logits, before(tokens).logits, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "gpt2"])
+def test_a_family_of_linear_layers_is_left_as_it_is(family):
+    model = untouched(family)
+    modules, weights = list(model.modules()), {name: value.clone() for name, value in model.state_dict().items()}
+    assert all(one is other for one, other in zip(use_linear_layers(model).modules(), modules, strict=True))
+    assert same_weights(model.state_dict(), weights) and same_weights(own_weights(model), weights)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "openai-gpt"])
+def test_a_model_gives_the_weights_of_its_family_back_bitwise(family):
+    before, model = untouched(family), tiny(family)
+    assert same_weights(own_weights(model), before.state_dict())
+    assert same_weights(own_weights(before), before.state_dict()), "nothing was turned, and nothing is"
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for value in moved.parameters():
+            value.mul_(1.5)
+    before.load_state_dict(own_weights(moved))
+    tokens = torch.arange(20).view(2, 10)
+    with torch.no_grad():
+        expected, found = before(tokens).logits, moved(tokens).logits
+    assert float((found - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+    assert same_weights(own_weights(model), untouched(family).state_dict()), "a copy's change is its own"
 
 
 # What cannot work
@@ -169,14 +223,14 @@ def test_weights_of_another_architecture(broken):
 @pytest.mark.parametrize("family", [*FAMILIES, "phi"])
 def test_any_family_is_loaded_whatever_its_weights_are_kept_in(saved, tmp_path, family):
     tokenizer = GPT2TokenizerFast.from_pretrained(saved)
-    own = tiny(family, vocabulary=len(tokenizer)).bfloat16()
+    own = untouched(family, vocabulary=len(tokenizer)).bfloat16()
     own.save_pretrained(tmp_path, max_shard_size="20kB")
     tokenizer.save_pretrained(tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     model, _ = loading.load(str(tmp_path))
     assert type(model) is type(own) and model.dtype == torch.float32 and not model.training
-    for (name, value), (_, other) in zip(model.named_parameters(), own.named_parameters(), strict=True):
-        assert torch.equal(value, other.float()), name
+    assert not [name for name, module in model.named_modules() if type(module) is Conv1D]
+    assert same_weights(own_weights(model), own.float().state_dict())
     assert anatomy(model) == anatomy(own)
     assert anatomy(model).tied == (model.get_output_embeddings().weight is model.get_input_embeddings().weight)
     loading.check_positions(model, 48)

@@ -9,6 +9,7 @@ from unlearnlib.core.tables import means
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.models import loading
+from unlearnlib.models.linear import own_weights
 from unlearnlib.training import replay
 
 DIGEST = "(the sha256 of the parameters)"
@@ -35,7 +36,8 @@ Means over the examples of one seed. Answer probability: that of the right one o
 completed: the share of texts whose answer the model writes word for word; perplexity: of the whole texts (1 is best).
 
 `{kind}.from_pretrained` gives the very weights that were evaluated, and the folder may be the `base_model` of a
-profile. The fingerprint stands for the data, the settings and the code behind the model.
+profile. The sha256 is that of the parameters as unlearnlib.models.loading.load gives them. The fingerprint stands for
+the data, the settings and the code behind the model.
 """
 
 # What the card says was measured: set, metric, and what it calls this.
@@ -67,7 +69,7 @@ def save(experiment: Experiment, of: Variant | str, folder: str | Path, step_siz
             shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted call
             partial.mkdir(parents=True)
             with loading.quiet():
-                model.save_pretrained(partial)
+                model.save_pretrained(partial, state_dict=own_weights(model))
                 experiment.tokenizer.save_pretrained(partial)
             (partial / "README.md").write_text(text, encoding="utf-8")
             partial.replace(folder)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch.func import functional_call, vjp, vmap
-from transformers.pytorch_utils import Conv1D
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.gradients.algebra import Gradient
@@ -23,10 +22,6 @@ def _linear(_module, incoming: torch.Tensor, outgoing: torch.Tensor) -> torch.Te
     return outgoing.mT @ incoming
 
 
-def _turned(_module, incoming: torch.Tensor, outgoing: torch.Tensor) -> torch.Tensor:
-    return incoming.mT @ outgoing
-
-
 def _looked_up(module, incoming: torch.Tensor, outgoing: torch.Tensor) -> torch.Tensor:
     zeros = outgoing.new_zeros(*outgoing.shape[:-2], *module.weight.shape)
     result = zeros.scatter_add_(-2, incoming.unsqueeze(-1).expand_as(outgoing), outgoing)
@@ -36,7 +31,7 @@ def _looked_up(module, incoming: torch.Tensor, outgoing: torch.Tensor) -> torch.
 
 
 # The gradient of a layer's weight from its factors, for these very types: one that is derived from them may do more.
-FAST: dict[type, Callable] = {torch.nn.Linear: _linear, Conv1D: _turned, torch.nn.Embedding: _looked_up}
+FAST: dict[type, Callable] = {torch.nn.Linear: _linear, torch.nn.Embedding: _looked_up}
 
 
 def own_gradients(module, incoming: torch.Tensor, outgoing: torch.Tensor, one: bool = False) -> dict[str, torch.Tensor]:

@@ -1,8 +1,8 @@
 """EK-FAC influence (Grosse et al. 2023) through the library kronfluence, which is optional.
 
 It asks for torchvision, which it does not use here and which would replace the CPU build of torch; so it is no extra in
-pyproject.toml but installed by the line in INSTALL. kronfluence tracks linear layers alone: GPT-2's Conv1D layers are
-turned into these, on a copy; the embedding, the positions and the layer norms have no part in the score.
+pyproject.toml but installed by the line in INSTALL. kronfluence tracks linear layers alone: the embedding, the
+positions and the layer norms have no part in the score.
 """
 
 import copy
@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Sequence
 
 import torch
-from transformers.pytorch_utils import Conv1D
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
@@ -18,20 +17,6 @@ from unlearnlib.models.anatomy import anatomy
 
 Sequences = Sequence[Sequence[int]]
 INSTALL = "pip install --no-deps kronfluence accelerate einops einconv opt-einsum"
-
-
-def with_linear_layers(model):
-    """Return a copy of the model that computes the same with every Conv1D replaced by a linear layer."""
-    result = copy.deepcopy(model)
-    for name, module in list(result.named_modules()):
-        if isinstance(module, Conv1D):
-            linear = torch.nn.Linear(*module.weight.shape).to(module.weight)
-            with torch.no_grad():
-                linear.weight.copy_(module.weight.T)
-                linear.bias.copy_(module.bias)
-            parent, _, own = name.rpartition(".")
-            setattr(result.get_submodule(parent), own, linear)
-    return result
 
 
 def score(texts):
@@ -62,10 +47,10 @@ def ekfac_scores(
         raise UserError(f"EK-FAC needs kronfluence, which is not installed: {INSTALL}") from None
     if not (len(train) and len(points) and len(queries)):
         raise UserError("no texts to score: give training texts, points and queries")
-    prepared_model, blocks = with_linear_layers(model).float(), anatomy(model).blocks
+    copied, blocks = copy.deepcopy(model).float(), anatomy(model).blocks  # kronfluence changes what it is given
     tracked = [
         name
-        for name, module in prepared_model.named_modules()
+        for name, module in copied.named_modules()
         if isinstance(module, torch.nn.Linear) and name.startswith(tuple(f"{block}." for block in blocks))
     ]
 
@@ -92,7 +77,7 @@ def ekfac_scores(
 
     task = Language()
     with tempfile.TemporaryDirectory(prefix="unlearnlib-") as folder:
-        prepared = prepare_model(prepared_model, task)
+        prepared = prepare_model(copied, task)
         on_cpu = next(model.parameters()).device.type == "cpu"
         analyzer = Analyzer("ekfac", prepared, task, cpu=on_cpu, output_dir=folder, disable_tqdm=True)
         analyzer.fit_all_factors("factors", dataset(train), batch_size, factor_args=FactorArguments(strategy="ekfac"))

@@ -11,6 +11,7 @@ import torch
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.models.anatomy import anatomy
+from unlearnlib.models.linear import use_linear_layers
 
 ATTENTION = ("sdpa", "eager")
 
@@ -29,8 +30,8 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
 
     A relative folder is looked up in the repository first. Whatever the weights are kept in (bfloat16, several files),
     the model is in float32, in eval mode, with every dropout at zero: recorded gradients, replay and influence all need
-    a deterministic loss. `attention` is `sdpa` (fast; `eager` in a family without it) or
-    `eager` (needed for second derivatives on the CPU). Raises
+    a deterministic loss. GPT-2's transposed layers are ordinary linear ones (see unlearnlib.models.linear). `attention`
+    is `sdpa` (fast; `eager` in a family without it) or `eager` (needed for second derivatives on the CPU). Raises
     UserError in one line where the folder or the hub has no model that can be used, and says why.
     """
     from transformers import (
@@ -91,7 +92,7 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
     tokenizer.model_max_length = config.max_position_embeddings  # some tokenizers are saved without it
     own = model.generation_config  # whatever else its authors prefer: what is written here is told by its caller
     model.generation_config = GenerationConfig(bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id)
-    return model.eval().to(where), tokenizer
+    return use_linear_layers(model).eval().to(where), tokenizer
 
 
 def _deterministic(config):
