@@ -34,8 +34,8 @@ def world() -> dict[str, pd.DataFrame]:
     layers = seedwise(
         [("retrained", None, None, "retain", p, 0.97)]
         + [
-            (FIRST, layer, layer != "h.10+h.11", "retain", p, value)
-            for layer, value in (("all", 0.3), ("embedding", 0.97), ("h.10+h.11", 0.9))
+            (FIRST, layer, layer != "last_blocks", "retain", p, value)
+            for layer, value in (("all", 0.3), ("embedding", 0.97), ("last_blocks", 0.9))
         ],
         ["method", "layers", "reached", *known[1:]],
     )
@@ -66,7 +66,7 @@ def world() -> dict[str, pd.DataFrame]:
         ),
         "04_equal_step": seedwise([(m, "forget", p, v) for m, v in ((FIRST, 0.2), (ALL, 0.5))], known),
         "05_layers": layers,
-        "05_falls": seedwise([(0.75, 0.3, 0.02)], ["all", "embedding", "h.10+h.11"]),
+        "05_falls": seedwise([(0.75, 0.3, 0.02)], ["all", "embedding", "last_blocks"]),
         "05_storage": pd.DataFrame(
             [
                 ("GPT-2", "embedding+position_embedding", 0.51),
@@ -126,10 +126,10 @@ CASES = [
                  ("04_equal_forgetting", {"value": 0.1}, {"method": FIRST})]),
     ("C2", PARTLY, [("05_layers", {"value": 0.8}, {"layers": "embedding"})]),
     ("C2", PARTLY, [("05_layers", {"reached": False}, {"layers": "embedding", "seed": 3})]),
-    ("C3", PARTLY, [("05_falls", {"h.10+h.11": 0.3}, {"seed": list(SEEDS)})]),
-    ("C3", PARTLY, [("05_layers", {"reached": True}, {"layers": "h.10+h.11", "seed": 2})]),
-    ("C3", NOT, [("05_falls", {"h.10+h.11": 0.3}, {"seed": list(SEEDS)}),
-                 ("05_layers", {"reached": True}, {"layers": "h.10+h.11"})]),
+    ("C3", PARTLY, [("05_falls", {"last_blocks": 0.3}, {"seed": list(SEEDS)})]),
+    ("C3", PARTLY, [("05_layers", {"reached": True}, {"layers": "last_blocks", "seed": 2})]),
+    ("C3", NOT, [("05_falls", {"last_blocks": 0.3}, {"seed": list(SEEDS)}),
+                 ("05_layers", {"reached": True}, {"layers": "last_blocks"})]),
     ("C4", NOT, [("05_storage", {"share": 0.3165}, {"model": "GPT-2"})]),
     ("C5", PARTLY, [("03_related", {"spearman": -0.6}, {"with": "answer probability", "score": "self_influence",
                                                        "seed": 1})]),
@@ -200,7 +200,7 @@ def test_a_missing_table_leaves_the_claims_of_other_tables_alone(tmp_path, lost)
     [
         ("C1", "04_equal_step", "method", ALL, "all epochs"),
         ("C2", "05_layers", "method", "retrained", "retrained"),
-        ("C3", "05_layers", "layers", "h.10+h.11", "h.10+h.11"),
+        ("C3", "05_layers", "layers", "last_blocks", "last_blocks"),
         ("C4", "05_storage", "model", "GPT-2", "GPT-2"),
         ("C5", "03_related", "score", "self_influence", "self_influence"),
         ("C6", "06_verdict", "method", "embedding", "embedding"),
@@ -254,7 +254,7 @@ def test_a_seed_without_a_number_is_left_out_and_noted(tmp_path):
 def test_a_missing_number_never_counts_as_met(tmp_path):
     tables = world()
     tables["05_layers"] = tables["05_layers"].astype({"reached": object})
-    put(tables, "05_layers", {"reached": np.nan}, layers="h.10+h.11", seed=2)
+    put(tables, "05_layers", {"reached": np.nan}, layers="last_blocks", seed=2)
     put(tables, "03_tests", {"high": np.nan}, metric="curvature", method=ALL)
     put(tables, "03_tests", {"t": np.nan}, metric="self_influence", method="live", unit="seeds")
     put(tables, "08_equivalence", {"sd": np.inf}, method=FIRST)

@@ -12,7 +12,7 @@ from unlearnlib.core.errors import UserError
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.methods.equal_forgetting import Calibration
 
-BLOCKS = "h.10+h.11"
+BLOCKS = "last_blocks"
 
 
 def tidy(rows, columns) -> pd.DataFrame:
@@ -80,7 +80,7 @@ def test_a_fall_is_the_mean_before_minus_the_mean_after(variants):
     assert table.loc[1].to_dict() == pytest.approx({"all": 0.55 - 0.1, BLOCKS: 0.55 - 0.39})
     assert table.loc[3].to_dict() == pytest.approx({"all": 0.8 - 0.2, BLOCKS: 0.8 - 0.78})
     # What claims reads of it: C3's share of the effect.
-    share = claims.evidence.share_of_fall(table.reset_index(), 0.1)
+    share = claims.evidence.share_of_fall(table.reset_index(), BLOCKS, 0.1)
     assert share.effect == pytest.approx(np.mean([0.02, 0.16]) / np.mean([0.6, 0.45]))
 
 

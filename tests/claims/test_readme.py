@@ -26,7 +26,7 @@ METHODS = [  # method, layers, step, reached in seed 1
     ("finetuned", None, None, None),
     ("retrained", None, None, None),
     ("first epoch", "all", 2.0, True),
-    ("first epoch", "h.10+h.11", 9.0, False),
+    ("first epoch", "last_blocks", 9.0, False),
 ]
 VALUES = {  # of the fine-tuned model; that of each next method is halved, or four times as large
     ("forget", "answer_probability"): 0.96,
@@ -52,7 +52,7 @@ def distances(forget=30, retain=90) -> pd.DataFrame:
             ("base", None, 99.0),
             ("preconditioned", "all", 1.0 + seed),
             ("embedding", "embedding", 3.0),
-            ("last two blocks", "h.10+h.11", 7.0),
+            ("last two blocks", "last_blocks", 7.0),
         )
         for of, n in (("forget", forget), ("retain", retain))
     ]
@@ -70,7 +70,7 @@ def write_results(folder) -> None:
     ]
     columns = ["profile", "seed", "method", "layers", "step_size", "set", "metric", "value", "reached"]
     table = pd.DataFrame(rows, columns=columns)
-    blocks = table["layers"] == "h.10+h.11"
+    blocks = table["layers"] == "last_blocks"
     table[~(blocks & (table["set"] == "heldout"))].to_csv(folder / "05_layers.csv", index=False)
     table[~blocks].to_csv(folder / "04_equal_forgetting.csv", index=False)
     distances().to_csv(folder / "09_distances.csv", index=False)
@@ -91,13 +91,13 @@ def test_the_table_says_what_its_rows_say_and_marks_the_unreached(tmp_path):
     retrained, first = cells(table, "**retrained without Dave"), cells(table, "first-epoch gradients, whole model")
     assert retrained["Dave: answer probability"] == "0.48 ± 0.06" and retrained["step norm"] == ""
     assert first["Dave: answer probability"].startswith("0.24") and first["step norm"] == "2.00"
-    assert any("blocks 11 and 12 (target reached in 50% of seeds)" in line for line in table.splitlines())
+    assert any("last two blocks (target reached in 50% of seeds)" in line for line in table.splitlines())
 
 
 def test_the_table_has_what_the_neighbours_and_the_held_out_points_lost(tmp_path):
     write_results(tmp_path)
     table = readme.results_table(tmp_path)
-    first, blocks = (cells(table, f"first-epoch gradients, {of}") for of in ("whole model", "blocks"))
+    first, blocks = (cells(table, f"first-epoch gradients, {of}") for of in ("whole model", "last two blocks"))
     assert first["neighbours: answer probability"].startswith("0.20 ± ")
     assert first["neighbours: cloze hits"].startswith("0.16 ± ")
     assert first["held-out points: answer probability"].startswith("0.06 ± ")
@@ -114,7 +114,7 @@ def test_below_the_table_stand_the_share_to_be_forgotten_and_the_distances(tmp_p
     text = readme.results_table(tmp_path)
     assert "To be forgotten are 30 of the 120 fine-tuning texts, 25% of them" in text
     assert "nothing forgotten: 0.50; the methods here: 1.50 (first-epoch gradients, preconditioned) to 7.00 (" in text
-    assert "blocks 11 and 12); a second retrained model: 0.25." in text, "the base model is no method"
+    assert "last two blocks); a second retrained model: 0.25." in text, "the base model is no method"
     assert "10 of the 40 fine-tuning texts, 25%" in readme.forget_share(distances(10, 30))
     uneven = distances().assign(n=lambda table: table["n"] + table["seed"])
     with pytest.raises(UserError, match="as large in every seed"):

@@ -22,7 +22,7 @@ KNOWN = {  # answer probability by model and set
     "finetuned": (0.97, 0.8, 0.24, 0.23, 0.98),
     "retrained": (0.24, 0.24, 0.24, 0.23, 0.98),
 }
-METHODS = {"first_epoch": 0.86, "all_epochs": 0.7, "embedding": 0.93, "h.10+h.11": 0.45, "live": 0.9, "random": 0.3}
+METHODS = {"first_epoch": 0.86, "all_epochs": 0.7, "embedding": 0.93, "last_blocks": 0.45, "live": 0.9, "random": 0.3}
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +92,7 @@ LAYERS = {
     **{"all": (8, 0.86), "embedding": (11, 0.93), "input_embedding": (16, 0.9), "output_embedding": (31, 0.6)},
     **{f"h.{i}": (9 + 1.7 * i, 0.93 - 0.03 * i) for i in range(12)},
     **{
-        "h.10+h.11": (27, 0.5),
+        "last_blocks": (27, 0.5),
         "ln_f": (np.nan, 0.3),
         "name_rows": (6, 0.95),
         "embedding_without_name_rows": (19, 0.88),
@@ -215,9 +215,10 @@ def test_one_seed_has_no_interval(name):
 def test_looks_are_fixed_and_apart():
     assert looks.look("first epoch") is looks.look("first_epoch") is looks.LOOKS["first_epoch"]
     assert looks.look("forget").label == "forget set"
+    assert looks.look("last two blocks") is looks.look("last_blocks")
     assert looks.look("my method") == looks.look("my method") and looks.look("my_method").label == "my method"
     together = ["finetuned", "retrained", "first_epoch", "all_epochs", "live", "preconditioned", "random", "embedding"]
-    together += ["h.10+h.11", "input_embedding", "output_embedding", "name_rows"]
+    together += ["last_blocks", "input_embedding", "output_embedding", "name_rows"]
     drawn = {(looks.look(name).color, looks.look(name).marker) for name in together}
     assert len(drawn) == len(together)
 

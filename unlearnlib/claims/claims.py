@@ -31,7 +31,7 @@ AT_REST, RISE, FEWER = math.log(2.0), 0.05, 0.10  # C7: log ratio of gradient no
 SMALL_P, SMALLEST_D, LARGEST_D = 0.05, 1.94, 4.23  # C9: the range of d is the paper's
 KEPT = math.log(1.05)  # C11: log ratio of perplexities
 
-FIRST, EMBEDDING = "first epoch", "embedding"
+FIRST, EMBEDDING, LAST_BLOCKS = "first epoch", "embedding", "last_blocks"
 WAYS = (FIRST, "all epochs", EMBEDDING, "live")  # those whose influence is followed; the last one is a control
 SCORES = {
     "self_influence": "self-influence",
@@ -135,10 +135,10 @@ CLAIMS = (
     )),
     Claim("C3", "Gradients of blocks 11 and 12 have no impact", "abstract", (
         Criterion("at the whole model's step, within a tenth of its effect",
-                  "blocks 11 and 12, of the whole model's effect", "share of the effect", "05_falls",
-                  partial(evidence.share_of_fall, margin=NO_IMPACT), "within", NO_IMPACT),
-        Criterion("equal forgetting is reached in no seed", "blocks 11 and 12: equal forgetting reached",
-                  "share of seeds", "05_layers", partial(evidence.reached, layers="h.10+h.11"), "below", 0.5),
+                  "last two blocks, of the whole model's effect", "share of the effect", "05_falls",
+                  partial(evidence.share_of_fall, layers=LAST_BLOCKS, margin=NO_IMPACT), "within", NO_IMPACT),
+        Criterion("equal forgetting is reached in no seed", "last two blocks: equal forgetting reached",
+                  "share of seeds", "05_layers", partial(evidence.reached, layers=LAST_BLOCKS), "below", 0.5),
     )),
     Claim("C4", "Storing the embedding's gradients alone halves the space", "abstract", (
         Criterion("in GPT-2, the embedding is half of all numbers", "embedding and positions in GPT-2",

@@ -68,16 +68,13 @@ def reached(table: pd.DataFrame, layers: str) -> Estimate:
     return _over_range(rows.groupby("seed")["reached"].min().astype(float))
 
 
-def share_of_fall(table: pd.DataFrame, margin: float) -> Estimate:
-    """Return the fall that the last two blocks cause over the mean fall that the whole model causes (90% interval)."""
-    _rows(table, ("seed", "all"))
-    blocks = [name for name in table.columns if name.startswith("h.") and "+" in name]
-    if len(blocks) != 1:
-        raise UserError("the table needs one column of two blocks, such as h.10+h.11")
+def share_of_fall(table: pd.DataFrame, layers: str, margin: float) -> Estimate:
+    """Return the fall that these layers cause over the mean fall that the whole model causes (90% interval)."""
+    _rows(table, ("seed", "all", layers))
     whole = table["all"].mean()
     if not whole > 0:
         raise UserError("nothing is forgotten at the whole model's step: there is no effect to compare with")
-    test = equivalence_test(table[blocks[0]] / whole, margin)
+    test = equivalence_test(table[layers] / whole, margin)
     return Estimate(test.mean, test.low, test.high, test.n, "90% over seeds", test.note)
 
 

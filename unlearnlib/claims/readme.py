@@ -22,7 +22,7 @@ NAMES = {
     ("all epochs", "all"): "all-epochs gradients, whole model",
     ("last epoch", "all"): "last-epoch gradients, whole model",
     ("first epoch", "embedding"): "first-epoch gradients, embedding alone",
-    ("first epoch", "h.10+h.11"): "first-epoch gradients, blocks 11 and 12",
+    ("first epoch", "last_blocks"): "first-epoch gradients, last two blocks",
     ("preconditioned", "all"): "first-epoch gradients, preconditioned",
     ("live", "all"): "control: live gradient ascent",
     ("random", "all"): "control: random direction",

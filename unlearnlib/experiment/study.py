@@ -12,13 +12,12 @@ def variants(experiment: Experiment) -> list[Variant]:
 
     A notebook that compares methods takes these, or those that it is about, and a reader adds to them.
     """
-    blocks = experiment.base.config.num_hidden_layers
     return [
         Variant("first epoch"),
         Variant("all epochs", options={"epochs": "all"}),
         Variant("last epoch", options={"epochs": "last"}),
         Variant("embedding", layers="embedding"),
-        Variant("last two blocks", layers=f"h.{blocks - 2}+h.{blocks - 1}"),
+        Variant("last two blocks", layers="last_blocks"),
         Variant("preconditioned", "preconditioned"),
         Variant("live", "live", options={"step_length": experiment.profile.live_step}),
         Variant("random", "random"),

@@ -74,8 +74,8 @@ LOOKS = {
         for block, color in enumerate(sns.color_palette("cividis", 12).as_hex())
     },
     "ln_f": Look("last layer norm", "#44AA99", "8"),
-    "h.10+h.11": Look("blocks 11 and 12", "#999933", "D"),
-    "last_two_blocks": Look("blocks 11 and 12", "#999933", "D"),
+    # the layers, and the method that changes them alone
+    **dict.fromkeys(("last_blocks", "last_two_blocks"), Look("last two blocks", "#999933", "D")),
 }
 
 
