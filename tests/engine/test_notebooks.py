@@ -59,3 +59,10 @@ def test_a_text_cell_has_one_heading_at_most(source):
     for cell in notebook.cells:
         headings = [line for line in cell.source.splitlines() if line.startswith("#")]
         assert cell.cell_type == "code" or len(headings) <= 1, cell.source
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_code_cell_has_fifteen_lines_at_most(source):
+    notebook = nbformat.read(source, as_version=4)
+    long = [cell.source for cell in notebook.cells if cell.cell_type == "code" and len(cell.source.splitlines()) > 15]
+    assert long == [], "what only computes or reshapes belongs in the package"

@@ -14,6 +14,7 @@ from unlearnlib.experiment.variants import Variant
 from unlearnlib.gradients import algebra, per_example
 from unlearnlib.influence import scores
 from unlearnlib.measures.evaluation import text_nll
+from unlearnlib.measures.generation import rouge_rows
 from unlearnlib.methods import path
 from unlearnlib.models.layers import resolve
 
@@ -108,6 +109,23 @@ def test_tracked_scores_are_those_of_the_model_reached(experiment):
     )
     shown = pd.Series(before.query("metric == 'self_influence'")["value"].to_numpy())
     np.testing.assert_allclose(shown, own, rtol=1e-6)
+
+
+def test_along_unlearning_scores_answers_and_words_are_of_one_model(experiment):
+    walk = Variant("first epoch", layers="embedding")
+    step = 0.5 * experiment.calibrated(walk).step_size
+    found = attribution.along(experiment, walk, 0.5, ["forget", "general"])
+    assert set(found["step"]) == {0.5} and set(found["step_size"]) == {step} and set(found["method"]) == {walk.name}
+    assert not found["metric"].eq("curvature").any()
+    for metric, expected in (
+        ("self_influence", attribution.tracked(experiment, walk, step)),
+        ("text_nll", experiment.at_step(walk, step, ["forget", "general"])),
+        ("rougeL_f1", rouge_rows(experiment.generations(walk, ["forget", "retain"], step))),
+    ):
+        mine, other = (
+            table[table["metric"] == metric].set_index(["set", "example"])["value"] for table in (found, expected)
+        )
+        assert len(mine) and mine.to_dict() == pytest.approx(other.to_dict()), metric
 
 
 def test_what_attribution_refuses(experiment, points):

@@ -5,6 +5,7 @@ By hand means: one plain forward or backward pass a text, greedy writing token b
 
 import dataclasses
 import itertools
+import json
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy import stats
 
 from unlearnlib.claims import numbers
 from unlearnlib.core import paths, tables
-from unlearnlib.experiment import closeness, ends, training_jobs
+from unlearnlib.experiment import closeness, ends, replayed, training_jobs
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.replayed import compared
 from unlearnlib.experiment.variants import Variant
@@ -163,6 +164,17 @@ def test_at_equal_forgetting_every_variant_stands_at_its_own_calibrated_step(exp
             expected, rel=1e-3
         )
     assert experiment.calibrated(FIRST).step_size != experiment.calibrated(EMBEDDING).step_size
+
+
+def test_a_part_of_the_way_is_a_part_of_the_variants_own_calibrated_step(experiment):
+    for variant, fraction in ((FIRST, 0.5), (EMBEDDING, 2)):
+        step = fraction * experiment.calibrated(variant).step_size
+        found = ends.at_fraction(experiment, variant, fraction, ["forget"])
+        assert (
+            set(found["step"]) == {fraction} and set(found["step_size"]) == {step} and set(found["set"]) == {"forget"}
+        )
+        expected = answers(changed(experiment, change_of(experiment, variant, step)), experiment.sets["forget"])
+        assert values_of(found, "forget", "answer_probability") == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_a_target_out_of_reach_is_said_and_the_least_known_stop_stands_in_its_place(experiment):
@@ -383,6 +395,15 @@ def test_the_end_of_a_removal_is_evaluated_in_the_changed_model(experiment, fuzz
     assert found["step_size"].to_numpy() == pytest.approx(float(length), rel=1e-6)
 
 
+def test_the_ends_stand_beside_both_models_with_the_neighbours_in_groups(experiment, fuzzy, end):
+    found = ends.with_models(experiment, [(fuzzy, end)], ["forget", "retain"])
+    assert list(dict.fromkeys(found["method"])) == ["finetuned", "retrained", "fuzzy"] and found.index.is_unique
+    whole = ends.evaluated(experiment, fuzzy, end, ["forget", "retain"])
+    own = found[found["method"] == "fuzzy"]
+    assert own["value"].tolist() == whole["value"].tolist() and own["reached"].all()
+    assert "retain" not in set(found["set"]) and set(found["set"]) <= set(fuzzy_matching.GROUPS)
+
+
 def test_the_gradient_at_the_end_is_that_of_the_retained_texts(experiment, fuzzy, end, ended):
     found = ends.stationary(experiment, [(fuzzy, end.step_size)])
     assert found["method"].tolist() == list(ended)
@@ -447,7 +468,8 @@ def test_a_replay_is_bitwise_the_retrained_model_and_no_other(experiment):
     assert whole[EQUAL].tolist() == [True, True] and whole["removed"] == len(dave)
     name = "without 1"
     removed = training_jobs.models(experiment.profile, "smaller-sets", 0)[name]
-    few = compared(experiment, "finetuned", removed, ("smaller-sets", name)).iloc[0]
+    few = replayed.few_points(experiment).iloc[0]
+    assert json.loads(few["manifest"])["removed"] == sorted(removed), "the smallest forget set of the profile"
     assert few["equal_parameters"] and pd.isna(few["equal_optimizer"]), "such a model is kept without its optimizer"
     assert few["removed"] == 1
     other = compared(experiment, "finetuned", dave, ("smaller-sets", name)).iloc[0]
@@ -456,7 +478,8 @@ def test_a_replay_is_bitwise_the_retrained_model_and_no_other(experiment):
 
 def test_a_late_replay_takes_the_second_stage_alone_and_is_bitwise_the_retrained_model(experiment):
     dave = [record.id for record in experiment.split.forget]
-    late = compared(experiment, "late", dave, ("late-retrained", "late-retrained")).iloc[0]
+    late = replayed.subject_late(experiment).iloc[0]
+    assert json.loads(late["manifest"])["removed"] == sorted(dave)
     assert late[EQUAL].tolist() == [True, True]
     steps = replay.log_of(experiment.folder("late")).steps
     first = next(step.step for step in steps if set(step.ids) & set(dave))
@@ -464,6 +487,20 @@ def test_a_late_replay_takes_the_second_stage_alone_and_is_bitwise_the_retrained
     assert late["resumed_after_step"] == first - 1 and late["steps_replayed"] == len(steps) - first < len(steps) / 1.5
     usual = compared(experiment, "finetuned", dave, ("late-retrained", "late-retrained")).iloc[0]
     assert usual[EQUAL].tolist() == [False, False], "late is another training"
+
+
+def test_a_replay_without_one_point_saves_the_steps_before_the_last_state_that_has_not_read_it(experiment):
+    for kind in ("finetuned", "late"):
+        folder = experiment.folder(kind)
+        steps = [set(step.ids) for step in replay.log_of(folder).steps]
+        found = replayed.savings(experiment, kind)
+        assert set(found["seed"]) == {0}
+        assert sorted(found["point"]) == sorted(record.id for record in experiment.split.forget)
+        for row in found.itertuples():
+            first = next(number for number, ids in enumerate(steps) if row.point in ids)
+            before = [state for state in storage.saved_states(folder) if state < first]
+            assert row.first_step == first and row.saved == (len(steps[: before[-1] + 1]) / len(steps) if before else 0)
+        assert kind == "finetuned" or found["saved"].min() > 0.3, "the first stage is not taken again"
 
 
 # Tables on disk

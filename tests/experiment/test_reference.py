@@ -118,6 +118,79 @@ def test_agreement_of_tables_by_hand():
     assert found.loc["near", "answer"] == pytest.approx(0.05) and found.loc["far", "kl"] == pytest.approx(7 / 3)
 
 
+def test_measures_of_agreement_have_a_row_each_and_a_name_with_their_set():
+    near = pd.DataFrame(
+        {
+            "seed": [0, 0],
+            "method": ["m", "m"],
+            "set": ["forget", "retain"],
+            "kl": [1.0, 2.0],
+            "rmse": [3.0, 4.0],
+            "n": 9,
+        }
+    )
+    found = distance.by_set(near, ["rmse", "kl"])
+    assert found["metric"].tolist() == ["rmse forget", "rmse retain", "kl forget", "kl retain"]
+    assert found["value"].tolist() == [3.0, 4.0, 1.0, 2.0] and found["set"].tolist() == ["forget", "retain"] * 2
+
+
+def test_answers_apart_by_hand():
+    known = {
+        (0, "retrained"): [0.2, 0.8], (0, "m"): [0.4, 0.4],  # 0.2 and 0.4 away, in other directions
+        (1, "retrained"): [0.5, 0.5], (1, "m"): [0.5, 0.6],
+    }  # fmt: skip
+    table = pd.DataFrame(
+        [
+            (seed, method, "forget", example, metric, value)
+            for (seed, method), pair in known.items()
+            for example, value in zip("ab", pair, strict=True)
+            for metric in ("answer_probability", "text_nll")
+        ]
+        + [
+            (0, method, "retain", "c", "answer_probability", value)
+            for method, value in (("retrained", 1.0), ("m", 0.7))
+        ],
+        columns=["seed", "method", "set", "example", "metric", "value"],
+    )
+    found = distance.answers_apart(table)
+    assert found.index.tolist() == ["retrained", "m"] and found.columns.tolist() == ["forget", "retain"]
+    assert found.loc["m"].tolist() == pytest.approx([(0.3 + 0.05) / 2, 0.3]) and found.loc["retrained"].tolist() == [
+        0,
+        0,
+    ]
+
+
+def test_what_is_evaluated_are_the_named_models_and_then_every_variant_at_its_own_step(experiment, rows):
+    walk = Variant("first epoch")
+    found = closeness.evaluated_all(experiment, [walk], ["retrained", "base"])
+    assert list(dict.fromkeys(found["method"])) == ["retrained", "base", "first epoch"]
+    assert set(found[found["method"] == "first epoch"]["step_size"]) == {experiment.calibrated(walk).step_size}
+    columns = ["method", "set", "example", "metric", "value"]
+    for name in ("retrained", "base"):
+        one, other = (table[table["method"] == name][columns].reset_index(drop=True) for table in (found, rows))
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_answers_from_retrained_are_those_of_the_references_and_of_each_variant_at_its_step(experiment):
+    walk = Variant("embedding", layers="embedding")
+    found = closeness.from_retrained(experiment, [walk], ["forget", "remaining", "retain"])
+    assert list(dict.fromkeys(found["method"])) == ["finetuned", "embedding"] and set(found["set"]) == {
+        "forget",
+        "retain",
+    }
+    assert set(found["metric"]) == {"answer_probability"}
+    sets = ["forget", "retain"]
+    after = experiment.at_step(walk, experiment.calibrated(walk).step_size, sets)
+    models = experiment.references()
+    for name in sets:
+        truth = values(models, "retrained", name, "answer_probability")
+        for method, table in (("finetuned", models), ("embedding", after)):
+            mine = found[(found["set"] == name) & (found["method"] == method)].set_index("example")
+            expected = values(table, method, name, "answer_probability")
+            assert mine["value"].to_dict() == expected.to_dict() and len(mine)
+            assert mine["difference"].to_dict() == pytest.approx((expected - truth).to_dict())
+
+
 def test_forget_quality_and_utility_from_the_tables(rows):
     quality = distance.forget_quality(rows).set_index("method")
     ours, theirs = (values(rows, name, "forget", "truth_ratio_arithmetic") for name in ("finetuned", "retrained"))
@@ -189,6 +262,14 @@ def test_attack_orientation_by_hand(experiment, rows):
 def test_the_blind_attack_is_near_chance_on_the_real_splits():
     found = [attacks.blind(Experiment("small", seed))[0] for seed in range(5)]
     assert 0.35 < np.mean(found) < 0.65, found
+
+
+def test_the_words_alone_stand_beside_every_attack(monkeypatch):
+    experiments = [Experiment("small", seed) for seed in (0, 1)]
+    monkeypatch.setattr(attacks, "blind", lambda experiment: (0.5 + experiment.seed / 10, None))
+    found = attacks.words_alone(experiments)
+    assert found["attack"].tolist() == [name for name in attacks.ATTACKS for _ in experiments]
+    assert found["auc"].tolist() == [0.5, 0.6] * len(attacks.ATTACKS) and set(found["method"]) == {"words alone"}
 
 
 def test_lira_on_shadow_models_sees_a_planted_membership():

@@ -16,6 +16,7 @@ from unlearnlib.gradients import algebra, per_example
 from unlearnlib.measures import evaluation
 from unlearnlib.measures import landscape as landscapes
 from unlearnlib.methods import fuzzy_matching, iterative
+from unlearnlib.methods.equal_forgetting import Calibration
 from unlearnlib.methods.fuzzy_matching import picked
 from unlearnlib.methods.iterative import iterative_walk
 from unlearnlib.methods.path import applied
@@ -157,6 +158,62 @@ def test_one_step_a_visit_goes_through_the_list_again_and_again(model, points, k
     assert log["steps"].max() == 1 and log["pass"].max() >= 2
     assert log["point"].tolist()[: 2 * len(points)] == sorted(points) * 2
     assert (log.loc[log["steps"] == 1, "step_size"] <= 0.02 * 1.001).all()
+
+
+def test_totals_count_visits_with_a_step_and_add_up_the_way():
+    rows = [("walk", 0, "a", 2, 0.5, True), ("walk", 0, "b", 0, 0.0, True), ("walk", 0, "a", 1, 0.25, True)]
+    rows += [("walk", 1, "a", 3, 1.5, False), ("fuzzy", 0, "all at once", 1, 4.0, True)]
+    visited = pd.DataFrame(rows, columns=["method", "seed", "point", "steps", "step_size", "reached"]).assign(picked=9)
+    found = ends.totals(visited)
+    assert list(found.columns) == ["texts", "visited", "steps", "way", "reached"]
+    assert found.index.tolist() == [("walk", 0), ("walk", 1), ("fuzzy", 0)]
+    assert found.to_numpy().tolist() == [[9, 2, 3, 0.75, True], [9, 1, 3, 1.5, False], [9, 1, 1, 4.0, True]]
+
+
+def test_of_the_forget_set_each_step_length_leaves_a_share_above_the_target_of_its_seed():
+    def rows(method, longest, seed, forget, retain):
+        values = [("forget", "answer_probability", value) for value in forget]
+        values += [("retain", "answer_probability", value) for value in retain] + [("retain", "cloze_hit", 1.0)]
+        return [(method, longest, seed, *value) for value in values]
+
+    columns = ["method", "longest_step", "seed", "set", "metric", "value"]
+    walked = [
+        *rows("fuzzy", np.nan, 0, [0.1, 0.3], [0.5, 0.7]), *rows("walk", 0.2, 0, [0.3, 0.4], [0.9]),
+        *rows("walk", 0.2, 1, [0.3, 0.4], [0.1]),
+    ]  # fmt: skip
+    labels = {("retain", "answer_probability"): "kept", ("forget", "answer_probability"): "left"}
+    found = ends.by_length(pd.DataFrame(walked, columns=columns), {0: 0.2, 1: 0.35}, labels)
+    expected = [("kept", "fuzzy", np.nan, 0, 0.6), ("kept", "walk", 0.2, 0, 0.9), ("kept", "walk", 0.2, 1, 0.1)]
+    expected += [("left", "fuzzy", np.nan, 0, 0.5), ("left", "walk", 0.2, 0, 1.0), ("left", "walk", 0.2, 1, 0.5)]
+    names = ["what", "method", "longest_step", "seed", "value"]
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), pd.DataFrame(expected, columns=names))
+
+
+class Stand:
+    """In the place of an experiment: an evaluation is one row that names the variant and its step."""
+
+    def at_step(self, variant, step_size, sets):
+        return pd.DataFrame({"method": variant.name, "step_size": step_size, "set": sets})
+
+    def references(self):
+        rows = [(method, name) for method in ("base", "finetuned", "retrained") for name in ("forget", "general")]
+        return pd.DataFrame(rows, columns=["method", "set"])
+
+
+def test_walks_of_several_lengths_stand_at_their_last_stop_beside_one_end_and_the_retrained_model(monkeypatch):
+    def at_last(experiment, variant):
+        return Calibration(10 * variant.options["longest"], 0.1, True, ())
+
+    monkeypatch.setattr(ends, "at_last", at_last)
+    walks = [Variant("iterative", "iterative", "embedding", {"longest": longest}) for longest in (0.2, 0.4)]
+    beside, end = Variant("recorded", layers="embedding"), Calibration(0.3, 0.5, False, ())
+    found = ends.at_lengths(Stand(), walks, beside, end, ["forget"])
+    assert set(found["set"]) == {"forget"}
+    rows = found[["method", "longest_step", "step_size", "reached"]].fillna(-1).to_numpy().tolist()
+    assert rows == [
+        ["recorded", -1, 0.3, False], ["retrained", -1, -1, -1],
+        ["iterative", 0.2, 2.0, True], ["iterative", 0.4, 4.0, True],
+    ]  # fmt: skip
 
 
 def test_walks_of_other_steps_are_other_walks(experiment):

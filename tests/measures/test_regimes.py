@@ -168,6 +168,65 @@ def test_first_below_is_the_first_step_even_if_the_value_comes_back():
         regimes.first_below(pd.DataFrame({"seed": [0], "method": ["m"], "example": ["a"], "value": [0.1]}), 0.3)
 
 
+def test_what_a_share_says_stands_in_columns_of_its_own():
+    rows = [
+        (0, "m", 0.5, "answered", 0.9),
+        (0, "m", 0.5, "forget text_nll likelier", 0.1),
+        (0, "m", 0.5, "paraphrase answer_probability rarer", 0.2),
+        (0, "m", 0.5, "likelier", 0.3),
+    ]
+    found = regimes.moved(table(rows, ("seed", "method", "step", "metric", "value")))
+    assert found[["set", "reading", "direction", "value"]].to_numpy().tolist() == [
+        ["forget", "text_nll", "likelier", 0.1],
+        ["paraphrase", "answer_probability", "rarer", 0.2],
+    ]
+
+
+def test_every_stop_is_held_against_the_fine_tuned_model_and_the_target_of_its_own_seed():
+    def stop(seed, method, step, **change):
+        return [(seed, method, step, metric, value) for metric, value in {**GOOD, **change}.items()]
+
+    rows = [
+        *stop(0, "finetuned", np.nan, answered=1.0, forget=0.9, retain=0.95),
+        *stop(1, "finetuned", np.nan, answered=1.0, forget=0.9, retain=0.5),
+        *stop(0, "walk", 1.0, retain=0.6),  # below 0.75 of 0.95, and not of 0.5
+        *stop(1, "walk", 1.0, retain=0.6),
+        *stop(0, "walk", 0.5, forget=0.3),
+        *stop(1, "walk", 0.5, forget=0.3),
+    ]
+    columns, targets = ("seed", "method", "step", "metric", "value"), {0: 0.2, 1: 0.3}
+    found = regimes.regimes_of(table(rows, columns), targets, LIMITS)
+    assert set(found.columns) == {"seed", "method", "step", *GOOD, "regime"} and len(found) == 6
+    names = found.fillna({"step": 0.0}).set_index(["method", "step", "seed"])["regime"].sort_index()
+    assert names["finetuned", 0.0].tolist() == ["known", "known"]
+    assert names["walk", 1.0].to_dict() == {0: "collapsed", 1: "forgotten"}
+    assert names["walk", 0.5].to_dict() == {0: "between", 1: "forgotten"}
+    with pytest.raises(UserError, match="the start needs a number for 'leak'"):
+        regimes.regimes_of(table(rows[len(GOOD) :], columns), targets, LIMITS)
+
+
+def test_what_has_fallen_stays_fallen_and_every_seed_has_its_own_target():
+    columns = ("seed", "method", "example", "step", "value")
+    rows = [
+        (0, "base", "a", np.nan, 0.2), (0, "base", "b", np.nan, 0.4),
+        (0, "walk", "a", 0.5, 0.3), (0, "walk", "a", 1.0, 0.9),
+        (0, "walk", "b", 0.5, 0.9), (0, "walk", "b", 1.0, 0.9),
+        (1, "walk", "a", 0.5, 0.3), (1, "walk", "a", 1.0, 0.1),
+    ]  # fmt: skip
+    targets = {0: 0.3, 1: 0.2}
+    first = regimes.first_stops(table(rows, columns), targets)
+    expected = {(0, "a"): 0.5, (0, "b"): np.inf, (1, "a"): 1.0}
+    assert first.set_index(["seed", "example"])["step"].to_dict() == expected
+    found = regimes.fallen(table(rows, columns), targets, {"walk": [0.5, 1.0]})
+    assert set(found["metric"]) == {"fallen"}
+    by_stop = found[found["method"] == "walk"].set_index(["step", "seed", "example"])["value"].to_dict()
+    assert by_stop == {
+        (0.5, 0, "a"): 1.0, (0.5, 0, "b"): 0.0, (0.5, 1, "a"): 0.0,
+        (1.0, 0, "a"): 1.0, (1.0, 0, "b"): 0.0, (1.0, 1, "a"): 1.0,
+    }  # fmt: skip
+    assert found[found["method"] == "base"]["value"].tolist() == [1.0, 0.0]
+
+
 def test_differences_cancel_and_distances_do_not():
     compared = pd.DataFrame({"seed": [0, 0, 1], "difference": [0.5, -0.25, -1.0], "value": [1.0, 0.0, 0.0]})
     found = regimes.distances(compared, ["seed"]).set_index("seed")

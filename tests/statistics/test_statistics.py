@@ -21,7 +21,7 @@ from unlearnlib.statistics.paired import (
     pairs,
     wilcoxon,
 )
-from unlearnlib.statistics.seeds import Interval, as_text, as_texts, bootstrap_interval, over_seeds
+from unlearnlib.statistics.seeds import Interval, as_text, as_texts, bootstrap_interval, over_seeds, text_table
 
 # Student (1908), "The probable error of a mean": extra hours of sleep of ten patients under two drugs.
 FIRST_DRUG = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
@@ -280,6 +280,36 @@ def test_a_table_of_texts_is_over_seeds_and_in_the_order_of_its_table():
     assert found.to_numpy().tolist() == [["5.00 ± 0.00", "0.50 ± 0.25"], ["2.50 ± 0.00", "0.25 ± 0.25"]]
     alone = as_text(table[table["seed"] == 1].rename(columns={"method": "way"}), ["one"], by="way", digits=1)
     assert alone["one"].tolist() == ["0.5", "0.2"]
+
+
+def test_a_text_table_has_the_rows_and_columns_that_are_named():
+    values = {("walk", "b"): (0.4, 0.5, 0.6), ("walk", "a"): (1.0, 1.0, 1.0), ("base", "b"): (2.0, 2.0, 2.0)}
+    rows = [
+        (seed, method, name, "hit", value)
+        for (method, name), three in values.items()
+        for seed, mean in enumerate(three)
+        for value in (mean - 0.3, mean + 0.3)  # examples of one seed: averaged before anything else
+    ]
+    table = pd.DataFrame(rows, columns=["seed", "method", "set", "metric", "share"])
+    found = text_table(table, "method", ["metric", "set"], value="share")
+    assert found.index.tolist() == ["walk", "base"] and found.columns.tolist() == [("hit", "b"), ("hit", "a")]
+    assert found.loc["walk"].tolist() == ["0.50 ± 0.25", "1.00 ± 0.00"], "half of the interval: 4.3027 * 0.1 / 3 ** 0.5"
+    assert found.loc["base", ("hit", "b")] == "2.00 ± 0.00" and pd.isna(found.loc["base", ("hit", "a")])
+    turned = text_table(table, ["set", "method"], "metric", value="share", digits=1)
+    assert turned["hit"].to_dict() == {
+        ("b", "walk"): "0.5 ± 0.2", ("a", "walk"): "1.0 ± 0.0", ("b", "base"): "2.0 ± 0.0"
+    }  # fmt: skip
+    alone = text_table(table[table["seed"] == 0], "method", "set", value="share")
+    assert alone.loc["walk"].tolist() == ["0.40", "1.00"]
+    with pytest.raises(UserError, match="no column 'methd'"):
+        text_table(table, "methd", "set", value="share")
+
+
+def test_a_text_table_of_perplexities_is_of_their_logarithms():
+    table = pd.DataFrame({"seed": [0, 1], "method": "m", "set": "s", "value": [2.0, 8.0]})
+    # Geometric mean 4; half the interval of two logarithms: 12.7062 times log 2.
+    assert text_table(table, "method", "set", digits=0, logarithms=True).loc["m", "s"] == f"4 ×/÷ {2**12.7062:.0f}"
+    assert table["value"].tolist() == [2.0, 8.0], "the table itself stays as it is"
 
 
 def test_mixed_model_agrees_with_the_formula_interface():

@@ -4,7 +4,7 @@ Members are the forget points, non-members Dave's held-out points; only attribut
 unlearnlib.data.split.given_away), so that the two are exchangeable. Every score: higher = less like a member.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -109,6 +109,13 @@ def blind(experiment: Experiment, folds: int = 5) -> tuple[float, Interval]:
     )
     one, other = score[~heldout], score[heldout]
     return membership.auc(one, other), membership.auc_interval(one, other, np.random.default_rng(0), resamples=500)
+
+
+def words_alone(experiments: Iterable[Experiment]) -> pd.DataFrame:
+    """Return the AUC of the attack `blind`, to stand beside every other attack: rows (seed, method, auc, attack), one a
+    seed for each of ATTACKS, with the method `words alone`."""
+    words = pd.DataFrame({"seed": e.seed, "method": "words alone", "auc": blind(e)[0]} for e in experiments)
+    return pd.concat([words.assign(attack=attack) for attack in ATTACKS])
 
 
 # LiRA for points, with the models trained on random halves as shadows

@@ -19,7 +19,7 @@ from unlearnlib.core import definitions
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.tables import tidy
 from unlearnlib.data import subsets
-from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment import ends, training_jobs, writing
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import KEYED, Variant, layer_rows
 from unlearnlib.gradients import algebra, per_example
@@ -392,6 +392,21 @@ def tracked(
 
     key = {"of": experiment.of(of, step_size), "curvature": curvature}
     return experiment.named(tidy(experiment.table("tracked", key, compute), set="forget"), of, step_size)
+
+
+def along(
+    experiment: Experiment,
+    variant: Variant,
+    fraction: float,
+    sets: Sequence[str] = ("forget", "retain", "general"),
+    curvature: bool = False,
+) -> pd.DataFrame:
+    """Return tidy rows of all that is followed along unlearning, at a `fraction` of the variant's step to equal
+    forgetting (column step): the scores of `tracked`, the evaluation on `sets`, and ROUGE of what is written."""
+    scores = tracked(experiment, variant, ends.step_at(experiment, variant, fraction), curvature)
+    measured = ends.at_fraction(experiment, variant, fraction, sets)
+    written = writing.rouge(experiment, variant, fraction)
+    return pd.concat([scores.assign(step=fraction), measured, written])
 
 
 def _tracked(experiment: Experiment, model, curvature: bool) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from unlearnlib.data.records import Record
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import MODELS, Variant, distinct
 from unlearnlib.influence import scores
-from unlearnlib.measures import evaluation, generation, membership, truth_ratio
+from unlearnlib.measures import evaluation, generation, membership, regimes, truth_ratio
 from unlearnlib.measures.disclosure import says
 from unlearnlib.measures.distance import attack_scores, divergence, log_distributions
 from unlearnlib.models.layers import resolve
@@ -96,6 +96,18 @@ def _reworded(experiment: Experiment, record: Record) -> Question:
     return ask_for(experiment.tokenizer, record, 0, experiment.profile.max_tokens)
 
 
+def from_retrained(experiment: Experiment, variants: Sequence[Variant], sets: Sequence[str]) -> pd.DataFrame:
+    """Return the answer probabilities of the fine-tuned model and of each variant at equal forgetting, on the named
+    sets, with those of the retrained model: the columns reference and difference (see
+    unlearnlib.measures.regimes.against). A set `remaining` that is empty, where all points are forgotten, is left out.
+    """
+    chosen = [name for name in sets if name != "remaining" or experiment.split.remaining]
+    known = experiment.references().query("set in @chosen and metric == 'answer_probability'")
+    steps = [experiment.at_step(v, experiment.calibrated(v).step_size, chosen) for v in variants]
+    after = pd.concat([known.query("method == 'finetuned'"), *steps]).query("metric == 'answer_probability'")
+    return regimes.against(after, known.query("method == 'retrained'"))
+
+
 # Verification: does it still come out? (E10)
 
 SAMPLES = 4
@@ -169,3 +181,9 @@ def evaluated(experiment: Experiment, of: Variant | str, step_size: float | None
     else:
         known = experiment.references().query("method == @of")
     return pd.concat([known, measure(experiment, of, step_size), experiment.named(written, of, step_size)])
+
+
+def evaluated_all(experiment: Experiment, variants: Sequence[Variant], named: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of `evaluated` for the named models, then for every variant at its own step of equal forgetting.
+    UserError for two variants of one name."""
+    return pd.concat([evaluated(experiment, *state) for state in states(experiment, variants, named)])

@@ -1,11 +1,12 @@
 """Where methods end: at which stop, what they did on the way, how far from each other, and on which slope."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
 
+from unlearnlib.core.errors import UserError
 from unlearnlib.core.tables import tidy
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant, distinct
@@ -51,6 +52,24 @@ def at_last(experiment: Experiment, variant: Variant) -> Calibration:
     return Calibration(path.stops[-1], found.value, found.reached, found.evaluated)
 
 
+def step_at(experiment: Experiment, of: Variant | str, fraction: float | None) -> float | None:
+    """Return the step size at a `fraction` of a variant's step to equal forgetting (0.5: half of it; 1: the step
+    itself). None for a model's name with no `fraction`; UserError for one with a fraction: a model has no step."""
+    if fraction is None:
+        return None
+    if isinstance(of, str):
+        raise UserError(f"the model {of!r} has no step: leave the fraction out")
+    return fraction * experiment.calibrated(of).step_size
+
+
+def at_fraction(
+    experiment: Experiment, variant: Variant, fraction: float, sets: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return the tidy evaluation of the model at a `fraction` of a variant's step to equal forgetting, on the named
+    sets (default: all); the column step is the fraction."""
+    return experiment.at_step(variant, step_at(experiment, variant, fraction), sets).assign(step=fraction)
+
+
 def visits(experiment: Experiment, variant: Variant, end: Calibration) -> pd.DataFrame:
     """Return the steps of a variant up to its end: the log of its path, or the one row of a single ascent.
 
@@ -69,9 +88,71 @@ def visits(experiment: Experiment, variant: Variant, end: Calibration) -> pd.Dat
     return tidy(found, method=variant.name, layers=variant.layers, reached=end.reached, picked=count)
 
 
+def totals(visited: pd.DataFrame) -> pd.DataFrame:
+    """Return what each variant did in all, from rows of `visits`: one row per method and seed (the index).
+
+    Columns: texts (how many are to go), visited (at how many visits a step was taken), steps, way (sum of the steps'
+    L2 norms), reached.
+    """
+    return visited.groupby(["method", "seed"], sort=False).agg(
+        texts=("picked", "first"),
+        visited=("steps", lambda steps: (steps > 0).sum()),
+        steps=("steps", "sum"),
+        way=("step_size", "sum"),
+        reached=("reached", "first"),
+    )
+
+
 def evaluated(experiment: Experiment, variant: Variant, end: Calibration, sets: Sequence[str]) -> pd.DataFrame:
     """Return the tidy evaluation of the model that a variant ends with, on the named sets (column reached)."""
     return experiment.at_step(variant, end.step_size, sets).assign(reached=end.reached)
+
+
+def with_models(
+    experiment: Experiment, stops: Iterable[tuple[Variant, Calibration]], sets: Sequence[str]
+) -> pd.DataFrame:
+    """Return the tidy evaluation, on the named sets, of the fine-tuned model, the retrained one, and the one that each
+    variant ends with (column reached); the neighbours are divided into groups (see grouped)."""
+    models = experiment.references().query("method != 'base' and set in @sets")
+    unlearned = [evaluated(experiment, variant, end, sets) for variant, end in stops]
+    return grouped(experiment, pd.concat([models, *unlearned], ignore_index=True))
+
+
+# Walks of several step lengths
+
+
+def at_lengths(
+    experiment: Experiment, walks: Iterable[Variant], variant: Variant, end: Calibration, sets: Sequence[str]
+) -> pd.DataFrame:
+    """Return the tidy evaluation, on the named sets, of each of several `walks` at its last stop.
+
+    The column longest_step is the walk's option `longest` (L2 norm). Before them come, without a longest step, another
+    `variant` at its own `end` and the retrained model.
+    """
+    found = [evaluated(experiment, variant, end, sets)]
+    found.append(experiment.references().query("method == 'retrained' and set in @sets"))
+    for walk in walks:
+        walked = evaluated(experiment, walk, at_last(experiment, walk), sets)
+        found.append(walked.assign(longest_step=walk.options["longest"]))
+    return pd.concat(found)
+
+
+def by_length(
+    walked: pd.DataFrame, targets: Mapping[int, float], labels: Mapping[tuple[str, str], str]
+) -> pd.DataFrame:
+    """Return what walks of each step length left, as means over examples: rows (what, method, longest_step, seed,
+    value), in the order of `labels`.
+
+    walked: rows of `at_lengths` of several seeds; targets: the target of equal forgetting by seed; labels: what a set
+    and metric are called, all others are left out. Of the forget set the value is the share of points whose own answer
+    probability is above the target (0 to 1; 0: everything is forgotten).
+    """
+    above = walked["value"] > walked["seed"].map(targets)
+    table = walked.assign(value=walked["value"].where(walked["set"] != "forget", above.astype(float)))
+    table["what"] = [labels.get(pair) for pair in zip(table["set"], table["metric"], strict=True)]
+    keys = ["what", "method", "longest_step", "seed"]
+    means = table.groupby(keys, dropna=False, sort=False)["value"].mean().reset_index().dropna(subset="what")
+    return means.sort_values("what", key=lambda names: names.map(list(labels.values()).index), kind="stable")
 
 
 def grouped(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:

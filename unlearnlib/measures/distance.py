@@ -73,6 +73,25 @@ def agreement(rows: pd.DataFrame, reference: str = "retrained") -> pd.DataFrame:
     return pd.DataFrame(found, columns=[*keys, "set", "spearman", "rmse", "answer", "kl", "n"])
 
 
+def by_set(near: pd.DataFrame, measures: Sequence[str] = ("kl", "rmse", "answer", "spearman")) -> pd.DataFrame:
+    """Return a table of `agreement` with a row for each of these measures: seed, method, set, measure, value, and
+    metric, the measure and the set in one name, such as "kl forget"."""
+    long = near.melt(id_vars=["seed", "method", "set"], value_vars=list(measures), var_name="measure")
+    return long.assign(metric=long["measure"] + " " + long["set"])
+
+
+def answers_apart(rows: pd.DataFrame, reference: str = "retrained") -> pd.DataFrame:
+    """Return how far the answer probabilities of each method are from the reference's: a row a method, a column a set.
+
+    rows: tidy rows of several methods, the `reference` among them. The number is the mean over examples of the absolute
+    difference, averaged over seeds (0 to 1; lower is nearer, 0 is the reference's own row).
+    """
+    known = rows[rows["metric"] == "answer_probability"]
+    beside = known.pivot_table(index=["seed", "set", "example"], columns="method", values="value", sort=False)
+    apart = beside.sub(beside[reference], axis=0).abs().groupby(["seed", "set"], sort=False).mean()
+    return apart.groupby("set", sort=False).mean().T
+
+
 def forget_quality(rows: pd.DataFrame, variant: str = "arithmetic", reference: str = "retrained") -> pd.DataFrame:
     """Return TOFU's forget quality of each method: one row per seed, method and layers, with D, p and n.
 

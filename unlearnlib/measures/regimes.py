@@ -94,6 +94,14 @@ def measures(states: pd.DataFrame, start: pd.DataFrame, margins: Mapping[str, fl
     return pd.concat(found, ignore_index=True)[[*STOP, "metric", "value"]]
 
 
+def moved(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the shares that became likelier or rarer out of a table of `measures`, with what their metric says in
+    columns of its own: set, reading (the metric that moved), direction (likelier or rarer)."""
+    shares = table[table["metric"].str.contains(" (?:likelier|rarer)$")]
+    parts = shares["metric"].str.split(" ", expand=True)
+    return shares.assign(set=parts[0], reading=parts[1], direction=parts[2])
+
+
 def beyond_chance(table: pd.DataFrame, chance: str = "base") -> pd.DataFrame:
     """Return the metric `likelier` of each stop: the largest excess of a share that became likelier over chance's.
 
@@ -163,6 +171,22 @@ def regime(state: Mapping[str, float], start: Mapping[str, float], target: float
     return "known" if state["answered"] > limits["answered"] else "between"
 
 
+def regimes_of(table: pd.DataFrame, targets: Mapping[int, float], limits: Mapping[str, float]) -> pd.DataFrame:
+    """Return one row for each stop (seed, method, step; models have no step), with its measures in a column each, and
+    what it is called (column regime, see `regime`).
+
+    table: the rows of `measures` and `beyond_chance`, and the metric leak; targets: that of equal forgetting by seed.
+    UserError for a number that `regime` needs and a stop lacks.
+    """
+    wide = table.pivot_table(index=list(STOP), columns="metric", values="value", dropna=False, sort=False)
+    wide = wide.dropna(how="all").reset_index()
+    before = wide[wide["method"] == "finetuned"].set_index("seed").to_dict("index")
+    wide["regime"] = [
+        regime(row, before.get(row["seed"], {}), targets[row["seed"]], limits) for row in wide.to_dict("records")
+    ]
+    return wide
+
+
 def first_below(table: pd.DataFrame, level: float) -> pd.DataFrame:
     """Return, for each seed, method and example, the first step at which its value is at or below `level`.
 
@@ -177,6 +201,28 @@ def first_below(table: pd.DataFrame, level: float) -> pd.DataFrame:
         raise UserError("an example has several values at one step: choose one metric and set first")
     reached = table.assign(step=table["step"].where(table["value"] <= level, np.inf))
     return reached.groupby(keys, sort=False)["step"].min().reset_index()
+
+
+def first_stops(table: pd.DataFrame, targets: Mapping[int, float]) -> pd.DataFrame:
+    """Return `first_below` of several seeds, each with its own target; models, which have no step, are left out."""
+    by_seed = table.dropna(subset="step").groupby("seed")
+    return pd.concat([first_below(part, targets[seed]) for seed, part in by_seed], ignore_index=True)
+
+
+def fallen(table: pd.DataFrame, targets: Mapping[int, float], stops: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Return rows of the metric `fallen`: 1.0 where an example's value has come to the target by this stop, even if it
+    came back since, else 0.0; of the models, which have no step, where it is at the target.
+
+    table: one metric and set with the columns seed, method, example, step, value; targets: by seed; stops: by method.
+    """
+    so_far = [
+        rows.assign(value=(rows["step"] <= stop).astype(float), step=stop)
+        for name, rows in first_stops(table, targets).groupby("method", sort=False)
+        for stop in stops[name]
+    ]
+    models = table[table["step"].isna()]
+    models = models.assign(value=(models["value"] <= models["seed"].map(targets)).astype(float))
+    return pd.concat([models, *so_far]).assign(metric="fallen")
 
 
 def distances(compared: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Means over seeds with their intervals."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,26 @@ def as_text(table: pd.DataFrame, columns: Sequence[str], by: str = "method", dig
     """Return the means of some columns over seeds with half their 95% interval, as texts such as "0.91 ± 0.02": one row
     per `by`, in the order of `table`, which has one row per seed and `by`. With one seed the mean alone."""
     long = table.melt(id_vars=["seed", by], value_vars=list(columns), var_name="metric")
-    summary = over_seeds(long, by=[by, "metric"])
-    summary["text"] = as_texts(summary, digits)
-    return summary.pivot_table(index=by, columns="metric", values="text", aggfunc="first", sort=False)[list(columns)]
+    return text_table(long, by, "metric", digits=digits)[list(columns)]
+
+
+def text_table(
+    table: pd.DataFrame,
+    index: str | Sequence[str],
+    columns: str | Sequence[str],
+    value: str = "value",
+    digits: int = 2,
+    logarithms: bool = False,
+) -> pd.DataFrame:
+    """Return the means of `value` over seeds with half their 95% interval, as texts such as "0.91 ± 0.02": a row for
+    each `index` and a column for each `columns`, in the order of `table`. With one seed the mean alone.
+
+    `index` and `columns` name one column of `table` or several; rows are first averaged within each seed and group.
+    With `logarithms` the averages are those of the values' logarithms (of perplexities, which are ratios), written as
+    "3.1 ×/÷ 1.2": the geometric mean, times or divided by so much. UserError for a column that the table lacks.
+    """
+    if logarithms:
+        table = table.assign(**{value: table[value].map(math.log)})
+    summary = over_seeds(table, value, by=[*columns_of(table, index), *columns_of(table, columns)])
+    summary["text"] = as_texts(summary, digits, logarithms)
+    return summary.pivot_table(index=index, columns=columns, values="text", aggfunc="first", sort=False)

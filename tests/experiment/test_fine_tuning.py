@@ -1,0 +1,70 @@
+"""What fine-tuning leaves behind, on a real small experiment: its log, the recorded gradients and their sizes."""
+
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.experiment import fine_tuning
+from unlearnlib.models.anatomy import anatomy
+
+
+def test_the_log_has_a_row_for_every_step_of_the_training_that_is_asked_for(experiment):
+    profile, split = experiment.profile, experiment.split
+    dave, neighbours = len(split.forget), len(split.retain)
+    for kind, texts in (("finetuned", dave + neighbours), ("retrained", neighbours)):
+        log = fine_tuning.training_log(experiment, kind)
+        assert set(log["seed"]) == {0} and set(log["method"]) == {kind}
+        assert log["epoch"].unique().tolist() == list(range(profile.epochs)) and log["step"].is_unique
+        assert log.groupby("epoch")["texts"].sum().tolist() == [texts] * profile.epochs
+        losses = log.groupby("epoch")["loss"].mean().tolist()
+        assert losses == sorted(losses, reverse=True), "what is trained is learned"
+
+
+def test_recorded_norms_are_those_of_the_sums_on_disk(experiment):
+    norms = fine_tuning.recorded_norms(experiment)
+    assert list(norms.columns) == ["profile", "seed", "epoch", "layer", "norm"]
+    layers = ["embedding", "position_embedding", *(f"h.{block}" for block in range(12)), "ln_f"]
+    assert list(norms[["epoch", "layer"]].itertuples(index=False, name=None)) == [
+        (epoch, layer) for epoch in range(experiment.profile.epochs) for layer in layers
+    ]
+    found = norms.set_index(["epoch", "layer"])["norm"]
+    with safe_open(experiment.folder("finetuned") / "sums.safetensors", "pt") as file:
+        for epoch in range(experiment.profile.epochs):
+            slope = (
+                file.get_tensor(f"{epoch}|transformer.ln_f.weight"),
+                file.get_tensor(f"{epoch}|transformer.ln_f.bias"),
+            )
+            length = torch.cat(slope).double().norm()
+            assert found[epoch, "ln_f"] == pytest.approx(float(length), rel=1e-5)
+    assert found[0, "ln_f"] != pytest.approx(found[1, "ln_f"], rel=1e-3)
+
+
+def test_numbers_stored_for_one_point(experiment):
+    found = fine_tuning.stored_numbers(experiment)
+    parameters = {name: value.numel() for name, value in experiment.base.named_parameters()}
+    whole = sum(parameters.values())
+    tables = parameters["transformer.wte.weight"] + parameters["transformer.wpe.weight"]
+    first = min(experiment.sets["forget"].names)
+    with safe_open(experiment.folder("finetuned") / "points.safetensors", "pt") as file:
+        factors = sum(file.get_tensor(key).numel() for key in file.keys() if key.startswith(f"0|{first}|"))  # noqa: SIM118
+    assert found.iloc[:, 0].tolist() == [whole, tables, factors] and 0 < factors < whole
+    assert found.iloc[:, 1].tolist() == pytest.approx([1, tables / whole, factors / whole])
+
+
+def test_shares_of_a_model_and_of_gpt2_without_its_values(make_model):
+    model = make_model(blocks=3, width=32, vocabulary=97)
+    whole = sum(value.numel() for value in model.parameters())
+    found = fine_tuning.parameter_shares("mine", model, ["all", "embedding", "embedding", "last_blocks"])
+    block = sum(value.numel() for value in model.transformer.h[0].parameters())
+    expected = [("mine", "all", whole, 1.0), ("mine", "embedding", 97 * 32, 97 * 32 / whole)]
+    expected.append(("mine", "last_blocks", 2 * block, 2 * block / whole))
+    columns = ["model", "layers", "parameters", "share"]
+    pd.testing.assert_frame_equal(found, pd.DataFrame(expected, columns=columns))
+    with pytest.raises(UserError, match="no layer 'embeding'"):
+        fine_tuning.parameter_shares("mine", model, ["embeding"])
+    paper = fine_tuning.gpt2_shapes()
+    assert {value.device.type for value in paper.parameters()} == {"meta"} and anatomy(paper).tied
+    sizes = fine_tuning.parameter_shares("GPT-2", paper, ["all", "last_blocks"])
+    assert sizes["parameters"].tolist() == [124_439_808, 2 * 7_087_872], "as published, of each block as many"
