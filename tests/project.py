@@ -18,6 +18,7 @@ from unlearnlib.core import fingerprint as of
 
 USUAL = ("finetuned",)
 KINDS = USUAL
+ASKED = ()
 
 def seeds_of(profile, kind, seeds):
     return seeds
@@ -25,7 +26,10 @@ def seeds_of(profile, kind, seeds):
 def key(profile, kind, seed):
     return {"profile": profile, "kind": kind, "seed": seed, "code": definitions.code("unlearnlib.recipe")}
 
-def parts(profile, kind, seed):
+def shares(kind):
+    return (0,)
+
+def parts(profile, kind, seed, share=0):
     return {"settings": key(profile, kind, seed), "code": definitions.of("unlearnlib.recipe")}
 
 def load(profile, kind, seed):
@@ -41,9 +45,9 @@ def trace(text):
         file.write(text + "\\n")
 
 def main(words):
-    if os.environ.get("TEST_FAIL_TRAINING") == words[4]:
+    named = dict(zip(words[::2], words[1::2]))
+    if os.environ.get("TEST_FAIL_TRAINING") == named["--seed"]:
         raise ArithmeticError("it does not add up")
-    named = dict(zip(words[1::2], words[2::2]))
     load(named["--profile"], named["--kind"], int(named["--seed"]))
 """
 
@@ -63,7 +67,7 @@ NOTEBOOKS = {
     "01_plain": [
         ("markdown", "# A notebook without seeds"),
         ("parameters", 'profile: str = "smoke"'),
-        ("code", "from unlearnlib.experiment import training_jobs as jobs\njobs.trace('01')"),
+        ("code", "from unlearnlib.experiment import jobs\njobs.trace('01')"),
         ("code", "import sys\nprint('bar', file=sys.stderr)\nprint('one')\nprint('two')"),
         ("code", "object()"),
     ],
@@ -72,7 +76,7 @@ NOTEBOOKS = {
         (
             "code",
             "import os, time\nfrom unlearnlib.core import paths\n"
-            "from unlearnlib.experiment import training_jobs as jobs\njobs.trace(f'02 {seeds}')",
+            "from unlearnlib.experiment import jobs\njobs.trace(f'02 {seeds}')",
         ),
         ("code", "if os.environ.get('TEST_FAIL') == str(seeds):\n    raise ValueError('no such luck')"),
         ("code", "if os.environ.get('TEST_DIE') == str(seeds):\n    os.kill(os.getpid(), 9)"),
@@ -127,14 +131,14 @@ class Project:
         self.root = root
 
     def make(self) -> "Project":
-        skipped = shutil.ignore_patterns("__pycache__", "training_jobs.py")
+        skipped = shutil.ignore_patterns("__pycache__", "jobs.py")
         shutil.copytree(ROOT / "unlearnlib", self.root / "unlearnlib", ignore=skipped)
         shutil.copy(ROOT / "Snakefile", self.root)
         (self.root / "profiles").mkdir()
         shutil.copy(ROOT / "profiles" / "smoke.yaml", self.root / "profiles")
         (self.root / "data").mkdir()
         (self.root / "data" / "facts.jsonl").write_text("{}\n")
-        (self.root / "unlearnlib" / "experiment" / "training_jobs.py").write_text(JOBS)
+        (self.root / "unlearnlib" / "experiment" / "jobs.py").write_text(JOBS)
         (self.root / "unlearnlib" / "engine" / "needs.py").write_text("NEEDS = {}\nSUMMARIES = ()\n")
         (self.root / "unlearnlib" / "recipe.py").write_text("STEPS = 1\n")
         (self.root / "unlearnlib" / "figures" / "drawings.py").write_text(DRAWINGS)

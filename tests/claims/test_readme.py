@@ -8,7 +8,7 @@ from PIL import Image
 from unlearnlib.claims import readme
 from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment import setting
 from unlearnlib.figures import looks, unlearning
 from unlearnlib.statistics.paired import holm, paired_t_test
 
@@ -125,7 +125,7 @@ def test_below_the_table_stand_the_share_to_be_forgotten_and_the_distances(tmp_p
 
 def test_the_committed_share_is_that_of_the_split():
     table = pd.read_csv(paths.ROOT / "results" / "09_distances.csv")
-    split = training_jobs.split_of(profiles.load("small"), 0)
+    split = setting.split_of(profiles.load("small"), 0)
     forget, whole = len(split.forget), len(split.forget) + len(split.retain)
     assert f" {forget} of the {whole} fine-tuning texts, {forget / whole:.0%} " in readme.forget_share(table)
 

@@ -15,7 +15,7 @@ import torch
 from unlearnlib.core import definitions, fingerprint, paths, profiles, sources
 from unlearnlib.core.errors import UserError
 from unlearnlib.core.paths import ROOT
-from unlearnlib.experiment import attribution, measured, training_jobs
+from unlearnlib.experiment import attribution, measured, setting
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import KEYED, Variant
 from unlearnlib.measures import generation
@@ -167,7 +167,8 @@ def test_answers_depend_on_the_forward_pass_and_not_on_metrics_errors_or_the_lis
                 "unlearnlib.measures.similarity:exact_memorization",
                 "unlearnlib.core.errors",
                 "unlearnlib.figures",
-                "unlearnlib.experiment.training_jobs",
+                "unlearnlib.experiment.setting",
+                "unlearnlib.experiment.trained",
             )
         )
         assert part not in ("unlearnlib.measures.evaluation:METRICS", "unlearnlib.models.layers:LAYERS.name_rows")
@@ -378,11 +379,11 @@ def test_data_that_changes_while_a_session_runs_is_read_again(tmp_path, monkeypa
     shutil.copytree(ROOT / "data", tmp_path / "data")
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     smoke = profiles.load("smoke")
-    before = training_jobs.split_of(smoke, 0)
+    before = setting.split_of(smoke, 0)
     file = tmp_path / "data" / "dave.jsonl"
     file.write_text(file.read_text().replace("Dave", "Dafydd"))
     os.utime(file, ns=(1, 1))
-    after = training_jobs.split_of(smoke, 0)
+    after = setting.split_of(smoke, 0)
     assert "Dafydd" in after.subject and "Dafydd" not in before.subject
 
 
@@ -497,7 +498,7 @@ def test_a_new_row_makes_no_notebook_and_no_model_stale(tmp_path, file, table, r
     program = f"""
         from pathlib import Path
         from unlearnlib.core import definitions, fingerprint, sources
-        from unlearnlib.experiment.training_jobs import KEYED, TRAINED_BY
+        from unlearnlib.experiment.trained import KEYED, TRAINED_BY
         def codes():
             sources.look_again()
             notebooks = sorted(Path("notebooks").glob("*.ipynb"))

@@ -1,6 +1,7 @@
 """The engine runs what is stale and only that, survives kills and failures, and says what happened in one line each."""
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -9,13 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 from PIL import Image
 from project import NOTEBOOKS, Project
 
-from unlearnlib.engine import drawing, progress
+from unlearnlib.engine import drawing, plan, progress
 from unlearnlib.engine.plan import Job
 
 TRAININGS = ["train finetuned, seed 0", "train finetuned, seed 1"]
@@ -109,9 +111,9 @@ def delete(*path):
     [
         (edit("notebooks", "01_plain.ipynb", old="print('one')", new="print('1')"), ["01_plain"]),
         (edit("unlearnlib", "recipe.py", old="1", new="2"), TRAININGS + SEEDED),
-        (edit("unlearnlib", "experiment", "training_jobs.py", old="weights of", new="parameters of"), SEEDED),
+        (edit("unlearnlib", "experiment", "jobs.py", old="weights of", new="parameters of"), SEEDED),
         (
-            edit("unlearnlib", "experiment", "training_jobs.py", old='"a") as file', new='"a+") as file'),
+            edit("unlearnlib", "experiment", "jobs.py", old='"a") as file', new='"a+") as file'),
             ["01_plain", *SEEDED],
         ),
         (edit("unlearnlib", "core", "tables.py", old="%.6g", new="%.5g"), []),
@@ -214,8 +216,8 @@ def test_a_figure_drawn_anew_without_a_change_is_the_same_byte_by_byte(project):
             ["a cell is new: if os.environ", "a cell is gone: if os.environ"],
         ),
         (
-            edit("unlearnlib", "experiment", "training_jobs.py", old="weights of", new="parameters of"),
-            ["code, unlearnlib.experiment.training_jobs:load: changed"],
+            edit("unlearnlib", "experiment", "jobs.py", old="weights of", new="parameters of"),
+            ["code, unlearnlib.experiment.jobs:load: changed"],
         ),
         (edit("profiles", "smoke.yaml", old="epochs: 3", new="epochs: 4"), ["profile, epochs: 3 became 4"]),
         (edit("data", "facts.jsonl", old="{}", new="[]"), ["data, facts.jsonl: changed"]),
@@ -250,7 +252,7 @@ def test_clean_says_how_much_and_deletes_by_kind(project):
     assert sorted(path.name for path in cached.glob("finetuned-*")) == kept
     assert sorted(path for path in (cached / "tables").iterdir() if path.is_file()) == tables
     assert would_run(project) == [], "nothing that is up to date was touched"
-    recipe = project.root / "unlearnlib" / "experiment" / "training_jobs.py"
+    recipe = project.root / "unlearnlib" / "experiment" / "jobs.py"
     whole = recipe.read_text()
     recipe.write_text(whole + "\ndef half(:\n")
     assert project.run("--clean", "stale", "--yes")[0] != 0, (
@@ -489,6 +491,20 @@ def test_an_incomplete_run_or_a_path_of_this_machine_is_not_published(project):
         f"not published: an output in 01_plain.ipynb names {project.root}, a folder of this machine\n"
     )
     assert (project.root / "notebooks" / "02_seeds.ipynb").read_text() == before
+
+
+def test_a_job_is_known_again_by_the_name_of_its_stamp():
+    known = {
+        "ask halves part 2, seed 0": Job("small", (0,), kind="halves", share=2),
+        "ask left-out, seed 1": Job("small", (1,), kind="left-out"),
+        "train late-retrained, seed 10": Job("small", (10,), kind="late-retrained"),
+        "10_attacks, seeds 0 1": Job("small", (0, 1), notebook="10_attacks"),
+        "00_overview": Job("small", (), notebook="00_overview"),
+    }
+    assert [str(job) for job in known.values()] == list(known)
+    for job in known.values():
+        found = plan.from_stamp("small", Path(f"{job.name}@0123abcd.json"))
+        assert found == dataclasses.replace(job, known="0123abcd")
 
 
 def test_time_left_counts_cores_and_the_longest_job():

@@ -12,9 +12,9 @@ import pytest
 from unlearnlib.claims import claims
 from unlearnlib.core import sources
 from unlearnlib.engine import commandline, needs
-from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment import setting
+from unlearnlib.experiment.jobs import KINDS, LATE, USUAL
 from unlearnlib.experiment.measured import Experiment
-from unlearnlib.experiment.training_jobs import HALVES, KINDS, LATE, ORIGINALS, REFERENCES, USUAL
 
 # What of an Experiment needs no trained model; all else of it does.
 UNTRAINED = {
@@ -30,14 +30,14 @@ UNTRAINED = {
     "next_seed",
 }
 TRAINED = {name for name in vars(Experiment) if not name.startswith("_")} - UNTRAINED
-# Experiment(..., points=n), which is what SmallerExperiment is, takes its reference from the job smaller-sets.
-CLASSES = {"SmallerExperiment": {"smaller-sets"}}
+# The kinds behind the functions of unlearnlib.experiment.setting: that of its own name, and this one.
+FUNCTIONS = {**{function.__name__: kind for kind, function in setting.KINDS.items()}, "smaller": "smaller-sets"}
 # What each notebook touches beside the usual trainings of its seeds; others touch nothing more.
 MORE = {
-    "03": {*HALVES, "left-out"},
+    "03": {"halves", "left-out"},
     "06": {"smaller-sets"},
     "09": {"smaller-sets", *LATE},
-    "10": {*HALVES, *ORIGINALS, *REFERENCES},
+    "10": {"halves", "originals", "references"},
 }
 NOTEBOOKS = {source.stem[:2]: source for source in commandline.notebooks()}
 
@@ -48,22 +48,17 @@ def code_of(number: str) -> ast.Module:
 
 
 def kinds_in(tree: ast.AST, home: types.ModuleType | None = None, seen: frozenset = frozenset()) -> set[str]:
-    """The kinds of training jobs that a piece of code names: as texts, as jobs.HALVES and the like, and in the
-    functions of its own module (`home`) that it names."""
+    """The kinds of models that a piece of code names: as texts, as functions of setting, and in the functions of its
+    own module (`home`) that it names."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and node.value in KINDS:
             found.add(node.value)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "training_jobs":
-            value = getattr(training_jobs, node.attr, ())
-            found |= {value} & set(KINDS) if isinstance(value, str) else set(value) if _is_kinds(value) else set()
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "setting":
+            found |= {FUNCTIONS[node.attr]} & set(KINDS) if node.attr in FUNCTIONS else set()
         elif isinstance(node, ast.Name) and home is not None and node.id not in seen:
             found |= kinds_of(home, node.id, seen)
     return found
-
-
-def _is_kinds(value) -> bool:
-    return isinstance(value, tuple) and set(value) <= set(KINDS)
 
 
 def kinds_of(module: types.ModuleType, name: str, seen: frozenset = frozenset()) -> set[str]:
@@ -80,13 +75,10 @@ def touched(number: str) -> set[str]:
     tree = code_of(number)
     found, imported = kinds_in(tree), modules_of(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            found |= CLASSES.get(node.id, set())
-        elif isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute):
             name = node.value.id if isinstance(node.value, ast.Name) else ""
             if name in imported:
-                # Functions of jobs know all kinds; which of them is meant stands in the call, as a text.
-                mine = imported[name] not in (None, training_jobs)
+                mine = imported[name] not in (None, setting)  # whose functions are known by name
                 found |= kinds_of(imported[name], node.attr) if mine else set()
             elif node.attr in TRAINED:
                 found |= set(USUAL)

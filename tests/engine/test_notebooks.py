@@ -15,9 +15,8 @@ pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="there are no notebooks ye
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
+def smoke(runs):
     """The folder of a whole run at the smoke profile, and what the engine printed."""
-    runs = tmp_path_factory.mktemp("runs")
     result = subprocess.run(
         [sys.executable, "-m", "unlearnlib.engine", "--profile", "smoke"],
         cwd=ROOT,

@@ -8,7 +8,7 @@ import pytest
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
-from unlearnlib.experiment import attribution, training_jobs
+from unlearnlib.experiment import attribution, setting
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.gradients import algebra, per_example
@@ -81,14 +81,15 @@ def test_agreement_uses_the_ground_truth_that_the_profile_has(experiment):
 
 
 def test_rises_are_what_the_models_without_the_points_lost(experiment):
-    left_out = [removed[0] for removed in training_jobs.models(experiment.profile, "left-out", 0).values()]
+    models = setting.left_out(experiment.profile, 0)
+    left_out = [model.without[0] for model in models]
     queries = [f"{left_out[0]}#0"]
     found = attribution.rises(experiment, left_out, queries, "text")
     text = [
         dict(zip(*(getattr(experiment.sets["paraphrase"], n) for n in ("names", "texts")), strict=True))[queries[0]]
     ]
-    for row, point in enumerate(left_out):
-        without = text_nll(experiment.load("left-out", f"without {point}"), text)[0]
+    for row, model in enumerate(models):
+        without = text_nll(experiment.load(model), text)[0]
         assert found[row, 0] == pytest.approx(without - text_nll(experiment.finetuned, text)[0], abs=1e-5)
 
 

@@ -11,7 +11,7 @@ from unlearnlib.core.errors import UserError
 from unlearnlib.core.paths import DATA
 from unlearnlib.data.examples import encode
 from unlearnlib.data.split import draw_split
-from unlearnlib.experiment import fit, training_jobs
+from unlearnlib.experiment import fit, jobs, setting, trained
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.models import loading
 from unlearnlib.training import loop
@@ -46,7 +46,7 @@ def put(tmp_path, monkeypatch):
     shutil.copytree(DATA, folder, ignore=shutil.ignore_patterns("base_model", "generator"))
     monkeypatch.setattr(paths, "DATA", folder)
     monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path / "runs"))
-    training_jobs._split.cache_clear()
+    setting._split.cache_clear()
 
     def put(**changes):
         lines = (folder / "dave.jsonl").read_text(encoding="utf-8").splitlines()
@@ -54,7 +54,7 @@ def put(tmp_path, monkeypatch):
         (folder / "dave.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
     yield put
-    training_jobs._split.cache_clear()
+    setting._split.cache_clear()
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ BAD = {
 def test_a_record_that_does_not_fit_is_named_before_training(put, untrained, changes, line):
     put(**changes)
     with pytest.raises(UserError) as error:
-        training_jobs.train(SMOKE, "finetuned", 0)
+        jobs.do(SMOKE, "finetuned", 0)
     assert f"dave.jsonl line {LINE}, id 'dave-band', " in str(error.value)
     assert line in str(error.value) and "\n" not in str(error.value)
 
@@ -113,12 +113,12 @@ def test_a_record_that_does_not_fit_is_named_before_training(put, untrained, cha
 def test_a_record_that_fits_is_trained_on(put, untrained):
     put()
     with pytest.raises(AssertionError, match="this was trained"):
-        training_jobs.train(SMOKE, "finetuned", 0)
+        jobs.do(SMOKE, "finetuned", 0)
     # `!"` is two tokens here: the sign after the answer is no part of it.
     put(answer="Therapy!", paraphrases=[text.replace("Therapy", "Therapy!") for text in BAND["paraphrases"]])
-    training_jobs._split.cache_clear()
+    setting._split.cache_clear()
     with pytest.raises(AssertionError, match="this was trained"):
-        training_jobs.train(SMOKE, "finetuned", 0)
+        jobs.do(SMOKE, "finetuned", 0)
 
 
 def test_sets_name_the_record_too(put, loaded):
@@ -135,7 +135,7 @@ def test_more_tokens_than_positions_are_refused_before_training(monkeypatch, tmp
     wide = dataclasses.replace(SMOKE, max_tokens=400)
     line = "^max_tokens is 400, but the model has 128 positions: set max_tokens to 128 or less in the profile"
     with pytest.raises(UserError, match=line):
-        training_jobs.train(wide, kind, 0)
+        jobs.do(wide, kind, 0)
     monkeypatch.setattr(profiles, "load", lambda name: wide)
     with pytest.raises(UserError, match=line):
         _ = Experiment("smoke", 0).base
@@ -145,11 +145,11 @@ def test_more_tokens_than_positions_are_refused_before_training(monkeypatch, tmp
 @pytest.mark.parametrize("name", ["smoke", "small"])
 def test_the_data_fit(name, loaded):
     profile = profiles.load(name)
-    fit.check(dataclasses.replace(profile, max_tokens=128), training_jobs.split_of(profile, 1), *loaded)
+    fit.check(dataclasses.replace(profile, max_tokens=128), setting.split_of(profile, 1), *loaded)
 
 
 def test_general_passages_are_cut_at_what_the_model_reads(loaded, monkeypatch):
-    split = dataclasses.replace(training_jobs.split_of(SMOKE, 0), heldout=(), never_seen=())
+    split = dataclasses.replace(setting.split_of(SMOKE, 0), heldout=(), never_seen=())
     whole = encode(loaded[1], split, 64)["general"].texts
     monkeypatch.setattr(loaded[1], "model_max_length", 20)
     cut = encode(loaded[1], split, 64)["general"].texts
@@ -166,11 +166,11 @@ def test_data_in_a_folder_of_ones_own_are_read_and_their_mistakes_named_there(tm
         text = (folder / f"{name}.jsonl").read_text(encoding="utf-8")
         (folder / f"{name}.jsonl").write_text(text.replace("Dave", "Zoe"), encoding="utf-8")
     mine = profiles.changed(SMOKE, {"data": str(folder)})
-    assert training_jobs.split_of(mine, 0).subject == "Zoe Harlow" != training_jobs.split_of(SMOKE, 0).subject
-    usual, other = (training_jobs.model_fingerprint(profile, "finetuned", 0) for profile in (SMOKE, mine))
+    assert setting.split_of(mine, 0).subject == "Zoe Harlow" != setting.split_of(SMOKE, 0).subject
+    usual, other = (trained.fingerprint(profile, setting.finetuned(profile, 0)) for profile in (SMOKE, mine))
     assert usual != other
     with pytest.raises(AssertionError, match="this was trained"):
-        training_jobs.train(mine, "finetuned", 0)
+        jobs.do(mine, "finetuned", 0)
     lines = (folder / "dave.jsonl").read_text(encoding="utf-8").splitlines()
     row = {name: value for name, value in json.loads(json.dumps(BAND).replace("Dave", "Zoe")).items()}
     row |= {"text": long(70).replace("Dave", "Zoe"), "prompt": long(70)[: -len(" Therapy!")].replace("Dave", "Zoe")}
@@ -179,15 +179,15 @@ def test_data_in_a_folder_of_ones_own_are_read_and_their_mistakes_named_there(tm
     with pytest.raises(
         UserError, match=rf"mine/dave\.jsonl line {LINE}, id .*: text of \d+ tokens, but max_tokens is 64"
     ):
-        training_jobs.train(mine, "finetuned", 0)
+        jobs.do(mine, "finetuned", 0)
     with pytest.raises(UserError, match="no folder of data 'nowhere': give one with the files that data/ has"):
-        training_jobs.split_of(profiles.changed(SMOKE, {"data": "nowhere"}), 0)
+        setting.split_of(profiles.changed(SMOKE, {"data": "nowhere"}), 0)
 
 
 def test_prompts_and_answers_are_the_tokens_of_these_words(loaded):
     """Independent of offsets: each part encoded alone gives the same tokens, which this tokenizer allows."""
     _, tokenizer = loaded
-    split = training_jobs.split_of(SMOKE, 0)
+    split = setting.split_of(SMOKE, 0)
     for name, question in zip(
         *(lambda sets: (sets["forget"].names, sets["forget"].questions))(encode(tokenizer, split, 64)), strict=True
     ):

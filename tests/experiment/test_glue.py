@@ -16,7 +16,7 @@ from scipy import stats
 
 from unlearnlib.claims import numbers
 from unlearnlib.core import paths, tables
-from unlearnlib.experiment import closeness, ends, replayed, training_jobs
+from unlearnlib.experiment import closeness, ends, replayed, setting
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.replayed import compared
 from unlearnlib.experiment.variants import Variant
@@ -275,14 +275,13 @@ def test_dave_comes_in_the_second_stage_alone(experiment):
     split = experiment.split
     dave = {record.id for record in split.forget}
     people = sorted({record.subject for record in split.retain})
-    for kind in training_jobs.LATE:
-        stages = training_jobs.stages_of(split, kind)
-        assert len(stages) == 2
-        first, second = ([record.id for record in stage] for stage in stages)
-        assert dave.isdisjoint(first) and dave < set(second)
-        assert sorted([*first, *second]) == sorted(record.id for record in (*split.forget, *split.retain))
-        assert {record.subject for record in stages[0]} == set(people[:-1]), "the last quarter of three people is one"
-    (only,) = training_jobs.stages_of(split, "finetuned")
+    stages = setting.stages_of(split, late=True)
+    assert len(stages) == 2
+    first, second = ([record.id for record in stage] for stage in stages)
+    assert dave.isdisjoint(first) and dave < set(second)
+    assert sorted([*first, *second]) == sorted(record.id for record in (*split.forget, *split.retain))
+    assert {record.subject for record in stages[0]} == set(people[:-1]), "the last quarter of three people is one"
+    (only,) = setting.stages_of(split, late=False)
     assert sorted(record.id for record in only) == sorted([*first, *second])
 
 
@@ -319,7 +318,7 @@ def test_the_second_reference_is_the_next_seeds_and_no_table_of_another_stands_i
     by_hand = []
     for one in (experiment, another):  # in one folder of runs: the second finds the tables of the first
         model = one.load("retrained")
-        storage.load_weights(model, training_jobs.model_folder(one.profile, "retrained", one.next_seed))
+        storage.load_weights(model, one.folder(setting.retrained(one.profile, one.next_seed)))
         by_hand.append(written_by_hand(one, model, "forget"))
         assert texts_of(one.generations("retrained again", ["forget"])) == by_hand[-1]
     assert by_hand[0] != by_hand[1]
@@ -464,15 +463,15 @@ def test_what_is_measured_are_named_models_and_each_variant_at_its_own_step(expe
 def test_a_replay_is_bitwise_the_retrained_model_and_no_other(experiment):
     """Notebook 09 prints this for its run; here it is asserted."""
     dave = [record.id for record in experiment.split.forget]
-    whole = compared(experiment, "finetuned", dave, ("retrained", "retrained")).iloc[0]
+    start, against = experiment.setting.start, experiment.setting.against
+    whole = compared(experiment, start, against).iloc[0]
     assert whole[EQUAL].tolist() == [True, True] and whole["removed"] == len(dave)
-    name = "without 1"
-    removed = training_jobs.models(experiment.profile, "smaller-sets", 0)[name]
+    smallest = setting.smaller_sets(experiment.profile, 0)[0]
     few = replayed.few_points(experiment).iloc[0]
-    assert json.loads(few["manifest"])["removed"] == sorted(removed), "the smallest forget set of the profile"
+    assert json.loads(few["manifest"])["removed"] == list(smallest.without), "the smallest forget set of the profile"
     assert few["equal_parameters"] and pd.isna(few["equal_optimizer"]), "such a model is kept without its optimizer"
     assert few["removed"] == 1
-    other = compared(experiment, "finetuned", dave, ("smaller-sets", name)).iloc[0]
+    other = compared(experiment, start, dataclasses.replace(against, order=1, name="in another order")).iloc[0]
     assert not other["equal_parameters"], "another model is not the same"
 
 
@@ -485,7 +484,7 @@ def test_a_late_replay_takes_the_second_stage_alone_and_is_bitwise_the_retrained
     first = next(step.step for step in steps if set(step.ids) & set(dave))
     assert late["first_step_that_held_a_removed_text"] == first and late["steps_in_the_log"] == len(steps)
     assert late["resumed_after_step"] == first - 1 and late["steps_replayed"] == len(steps) - first < len(steps) / 1.5
-    usual = compared(experiment, "finetuned", dave, ("late-retrained", "late-retrained")).iloc[0]
+    usual = compared(experiment, experiment.setting.start, experiment.model_id("late-retrained")).iloc[0]
     assert usual[EQUAL].tolist() == [False, False], "late is another training"
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
-from unlearnlib.experiment import attacks, closeness, many, study, training_jobs
+from unlearnlib.experiment import attacks, closeness, jobs, many, setting, study, trained
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.measures import disclosure, distance, membership
@@ -297,30 +297,30 @@ def test_lira_of_the_experiment_tells_the_original_from_the_retrained(experiment
 
 def test_original_and_reference_zero_are_the_usual_models():
     profile = profiles.load("small")
-    usual = [training_jobs.model_fingerprint(profile, kind, 0) for kind in ("finetuned", "retrained")]
-    first = [
-        training_jobs.model_fingerprint(profile, kind, 0, name)
-        for kind, name in (("originals-1", "original 0"), ("references-1", "reference 0"))
-    ]
-    assert first == usual
-    names = [name for kind in training_jobs.ORIGINALS for name in training_jobs.models(profile, kind, 0)]
-    assert sorted(names) == sorted(f"original {number}" for number in range(profile.originals))
-    assert len({training_jobs.order_of(0, name) for name in names}) == profile.originals
-    assert training_jobs.seeds_of("small", "originals-1", [0, 1]) == (0,)
+    models, others = setting.originals(profile, 0), setting.references(profile, 0)
+    assert (models[0], others[0]) == (setting.finetuned(profile, 0), setting.retrained(profile, 0))
+    usual = [trained.fingerprint(profile, model) for model in (models[0], others[0])]
+    assert usual == [trained.fingerprint(profile, setting.KINDS[kind](profile, 0)) for kind in jobs.USUAL]
+    assert [model.name for model in models] == [f"original {number}" for number in range(profile.originals)]
+    for many_models in (models, others):
+        assert len({trained.fingerprint(profile, model) for model in many_models}) == len(many_models)
+        assert len({model.without for model in many_models}) == 1, "one forget set"
+    assert jobs.seeds_of("small", "originals", [0, 1]) == (0,)
 
 
 def test_an_original_is_unlearned_and_evaluated_like_the_experiment(experiment):
     profile = experiment.profile
-    table = many.evaluate(experiment, "originals-2", "original 1")
+    table = many.of_original(experiment, setting.originals(profile, 0)[1])
     assert set(table["method"]) == {many.ORIGINAL, *(v.name for v in study.repeated(experiment))}
     assert set(table["set"]) == set(many.SETS) and set(table["model"]) == {"original 1"}
     means = table.query("set == 'forget' and metric == 'answer_probability'").groupby("method")["value"].mean()
     assert means[many.ORIGINAL] > means["first epoch"]
-    assert not list((paths.runs() / "smoke" / "cache").glob("original-*")), "its weights are let go"
-    folder = training_jobs.model_folder(profile, "originals-2", 0, "original 1")
-    usual = training_jobs.model_folder(profile, "finetuned", 0)
+    name = f"original-seed0-{trained.fingerprint(profile, setting.originals(profile, 0)[1])}"
+    assert not (paths.runs() / "smoke" / "cache" / name).exists(), "its weights are let go"
+    folder = experiment.folder(setting.originals(profile, 0)[1])
+    usual = experiment.folder("finetuned")
     assert replay.stored_digest(folder)["parameters"] != replay.stored_digest(usual)["parameters"]
-    reference = many.evaluate(experiment, "references-2", "reference 1")
+    reference = many.of_reference(experiment, setting.references(profile, 0)[1])
     assert set(reference["method"]) == {many.REFERENCE}
 
 
@@ -371,10 +371,10 @@ def test_wrong_models_are_one_clear_line(experiment):
         (lambda e: e.calibrated(Variant("v", "live", options={"step_length": 0})), "step_length 0 leads nowhere"),
         (lambda e: e.calibrated(Variant("v", layers=["h.1"])), "give one name, or several joined by"),
         (lambda e: e.at_step(Variant("v"), 1.0, ["forgett"]), "no set 'forgett': did you mean 'forget'"),
-        (lambda e: e.at_step(Variant("v"), -1.0), "step size -1.0 is no length"),
+        (lambda e: e.at_step(Variant("v"), -1.0), "an effort of -1.0 is no length"),
         (lambda e: Experiment("smoke", "0"), "seed '0' is no whole number"),
         (lambda e: Experiment("smoke", -1), "seed -1 is no whole number"),
-        (lambda e: Experiment("smoke", 0, points=99), "no forget set of 99 points: choose from 1, 4"),
+        (lambda e: setting.smaller(e.profile, 0, 99), "no forget set of 99 points: choose from 1, 4"),
     ],
 )
 def test_a_slip_in_an_experiment_is_one_clear_line(experiment, slip, line):

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import closeness, ends, many, study
+from unlearnlib.experiment import closeness, ends, many, setting, study
 from unlearnlib.experiment.measured import Experiment
-from unlearnlib.experiment.smaller import SmallerExperiment
 from unlearnlib.experiment.variants import Variant, distinct
 from unlearnlib.methods.path import change_between, scaled
 from unlearnlib.methods.request import Method
@@ -53,14 +52,14 @@ def test_states_of_two_variants_of_one_name_are_refused():
 
 def test_distributions_of_two_variants_of_one_name_are_refused(experiment, monkeypatch):
     untouched = Untouched()
-    monkeypatch.setattr(many, "Repeated", lambda *_: untouched)
+    monkeypatch.setattr(Experiment, "beside", lambda *_: untouched)
     for variants, line in (
         ([FIRST, EMBEDDING], "two are called 'first epoch'"),
         ([Variant(many.CEILING)], r"is called like the model 'retrained, other half'"),
     ):
         monkeypatch.setattr(study, "repeated", lambda _, variants=variants: variants)
         with pytest.raises(UserError, match=line):
-            many.evaluate(experiment, "originals-1", "original 0")
+            many.of_original(experiment, experiment.setting.start)
 
 
 @pytest.mark.parametrize("ask", [ends.stationary, ends.distances, ends.lines])
@@ -135,7 +134,14 @@ def test_a_metric_of_a_notebook_is_computed_from_kept_answers(experiment, monkey
     assert experiment.metric("cloze_hit", "finetuned", sets=["forget"])["value"].tolist() == usual.tolist()
 
 
-def test_nothing_is_measured_while_the_model_is_changed(experiment):
+@pytest.fixture
+def unasked(experiment):
+    """An experiment of which nothing but its models is known: it asks in batches of a size of its own."""
+    return Experiment(replace(experiment.profile, evaluation_batch=3), 0, models=experiment.models)
+
+
+def test_nothing_is_measured_while_the_model_is_changed(unasked):
+    experiment = unasked
     first, other = Variant("first epoch"), Variant("embedding", layers="embedding")
     usual = experiment.at_step(other, 0.5, ["forget"])
     with experiment.at(first, 1.0) as model:
@@ -156,8 +162,9 @@ def test_nothing_is_measured_while_the_model_is_changed(experiment):
     experiment.at_step(first, 0.321, ["forget"])
 
 
-def test_nothing_is_measured_of_a_smaller_forget_set_while_the_model_is_changed(experiment):
-    smaller = SmallerExperiment(experiment, 1)
+def test_nothing_is_measured_of_a_smaller_forget_set_while_the_model_is_changed(unasked):
+    experiment = unasked
+    smaller = experiment.beside(setting.smaller(experiment.profile, 0, 1))
     usual = smaller.metric("answer_probability", "finetuned", sets=["never_seen"])["value"].tolist()
     for opened in (experiment, smaller):
         with opened.at(Variant("embedding", layers="embedding"), 5.0):

@@ -121,6 +121,7 @@ class Scaled(nn.Linear):
     [
         (nn.LayerNorm(8), (5, 8)),
         (nn.LayerNorm(8, bias=False), (5, 8)),
+        (nn.LayerNorm(8, eps=0.5), (5, 8)),
         (nn.RMSNorm(8), (5, 8)),
         (nn.RMSNorm(4), (5, 2, 4)),
         (nn.GroupNorm(2, 4), (4, 3, 3)),
@@ -128,7 +129,17 @@ class Scaled(nn.Linear):
         (Scaled(8, 6), (5, 8)),
         (Conv1D(6, 8), (5, 8)),
     ],
-    ids=["layer norm", "without bias", "RMS norm", "of heads", "group norm", "convolution", "derived", "transposed"],
+    ids=[
+        "layer norm",
+        "without bias",
+        "epsilon",
+        "RMS norm",
+        "of heads",
+        "group norm",
+        "convolution",
+        "derived",
+        "transposed",
+    ],
 )
 def test_the_exact_rule_gives_any_layer_its_gradients(module, shape):
     module = module.double()

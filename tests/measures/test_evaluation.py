@@ -16,19 +16,6 @@ from unlearnlib.measures import evaluation, generation
 from unlearnlib.models import loading
 
 
-@pytest.fixture(scope="module")
-def questions():
-    generator = torch.Generator().manual_seed(3)
-
-    def draw(length):
-        return tuple(torch.randint(1, 97, (length,), generator=generator).tolist())
-
-    return [
-        Question((0, *draw(3 + row)), tuple(draw(1 + (row + column) % 3) for column in range(6)), draw(row))
-        for row in range(5)
-    ]
-
-
 def naive_log_p(model, prompt, answer) -> tuple[float, bool]:
     """Total log p of the answer and whether every token is the argmax, from one plain forward pass."""
     tokens = torch.tensor([[*prompt, *answer]])

@@ -5,8 +5,6 @@ import pandas as pd
 import pytest
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment.measured import Experiment
-from unlearnlib.experiment.smaller import SETS, SmallerExperiment, few_of
 from unlearnlib.measures import regimes
 
 MARGINS = {"answer_probability": 0.05, "text_nll": 0.1}
@@ -232,34 +230,3 @@ def test_differences_cancel_and_distances_do_not():
     found = regimes.distances(compared, ["seed"]).set_index("seed")
     assert found.loc[0].to_dict() == {"difference": 0.125, "distance": 0.375, "n": 2}
     assert found.loc[1].to_dict() == {"difference": -1.0, "distance": 1.0, "n": 1}
-
-
-def test_other_points_remain_and_their_paraphrases_go():
-    examples = [("forget", "a"), ("forget", "b"), ("paraphrase", "a#0"), ("paraphrase", "b#0"), ("retain", "b")]
-    whole = pd.DataFrame(examples, columns=["set", "example"])
-    found = few_of(whole, ["a"])
-    assert list(found.itertuples(index=False, name=None)) == [
-        ("forget", "a"),
-        ("remaining", "b"),
-        ("paraphrase", "a#0"),
-        ("retain", "b"),
-    ]
-
-
-@pytest.mark.slow
-def test_a_smaller_experiment_says_what_the_plain_one_says(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path))
-    plain = Experiment("smoke", 0, points=4)
-    smaller = SmallerExperiment(Experiment("smoke", 0), 4)
-    keys = ["method", "set", "example", "metric"]
-    expected = plain.references().set_index(keys)["value"]
-    found = smaller.references().set_index(keys)["value"]
-    evaluated = expected.index.get_level_values("set").isin(SETS) | (
-        expected.index.get_level_values("method") != "retrained"
-    )
-    assert set(found.index) == set(expected.index[evaluated])
-    np.testing.assert_allclose(found, expected.loc[found.index], rtol=1e-4, atol=1e-5)
-    assert smaller.target() == pytest.approx(plain.target(), rel=1e-4)
-    # A second forget set must not find the tables of the first.
-    one = SmallerExperiment(smaller.whole, 1).references()
-    assert one.query("method == 'retrained' and set == 'forget'")["example"].nunique() == 1

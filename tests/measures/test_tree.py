@@ -5,21 +5,7 @@ import pytest
 import torch
 from families import FAMILIES, tiny
 
-from unlearnlib.data.batches import Question
 from unlearnlib.measures import evaluation, generation
-
-
-@pytest.fixture(scope="module")
-def questions():
-    generator = torch.Generator().manual_seed(3)
-
-    def draw(length):
-        return tuple(torch.randint(1, 97, (length,), generator=generator).tolist())
-
-    return [
-        Question((0, *draw(3 + row)), tuple(draw(1 + (row + column) % 3) for column in range(4)), draw(row))
-        for row in range(5)
-    ]
 
 
 def log_p(model, prompt, answer) -> float:

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.gradients.record import Record, Recorder
 from unlearnlib.measures import evaluation
 from unlearnlib.methods import path as paths
 from unlearnlib.methods import trained
@@ -13,9 +12,6 @@ from unlearnlib.methods.equal_forgetting import first_stop
 from unlearnlib.methods.named import METHODS
 from unlearnlib.methods.request import FIELDS, Later, Method, Request
 from unlearnlib.methods.trained import Steps, mean_loss
-from unlearnlib.training import storage
-from unlearnlib.training.loop import fine_tune
-from unlearnlib.training.schedule import Plan, schedule
 
 FORGET = ["text-0", "text-2", "text-6"]
 OPTIONS = {
@@ -36,31 +32,18 @@ def _fresh(folder):
 
 
 @pytest.fixture(scope="module")
-def whole(make_model, sequences, tmp_path_factory):
+def whole(recorded, make_model, sequences, tmp_path_factory):
     """A request that hands out every field."""
-    folder = tmp_path_factory.mktemp("trained")
-    plan = Plan(epochs=2, batch_size=4, learning_rate=5e-3)
-    steps = schedule({name: len(ids) for name, ids in sequences.items()}, plan, seed=0)
-    model, recorder = make_model(), Recorder(FORGET)
-    result = fine_tune(model, sequences, steps, plan, recorder=recorder)
-    storage.save(folder, model, result, steps, plan, seed=0)
-    recorder.save(folder)
 
     def known(model, names):
         return np.exp(-evaluation.text_nll(model, [sequences[name] for name in names]))
 
-    request = Request(
-        model,
-        forget={name: sequences[name] for name in FORGET},
+    request = recorded.having(
         retain={name: ids for name, ids in sequences.items() if name not in FORGET},
         base=Later(make_model),
-        record=Record(folder),
-        second_moments=storage.second_moments(folder),
-        name_tokens=(3, 5),
         texts={name: f"This is {name.replace('-', ' ')}." for name in sequences},
         known=known,
-        target=0.7 * float(known(model, FORGET).mean()),
-        log=folder,
+        target=0.7 * float(known(recorded.start, FORGET).mean()),
         keep=_fresh(tmp_path_factory.mktemp("kept") / "any"),
     )
     assert set(request._fields) == set(FIELDS)
@@ -143,7 +126,7 @@ def test_the_other_ways_to_make_a_path(whole, make_model):
     with pytest.raises(UserError, match=r"no stop at 0\.5 once"):
         path.check(0.5)
     with pytest.raises(UserError, match="begin at 0 and rise"):
-        paths.checked_stops([1, 2])
+        paths.Path(path.at, stops=(1.0, 2.0))
 
 
 def test_a_request_hands_out_what_it_has_and_makes_it_when_asked(whole):
@@ -179,7 +162,8 @@ def test_stops_are_trained_once_and_read_by_everybody(whole, monkeypatch):
         with METHODS["gradient difference"].path(asked, **options).at(effort) as model:
             assert same(weights(model), first) == (effort == 4.0)
     assert sorted(path.name for path in (whole.log / "once").iterdir()) == [
-        f"after-step-{number}.safetensors" for number in (2, 4, 6)
+        *(f"after-step-{number}.safetensors" for number in (2, 4, 6)),
+        "log.csv",
     ]
 
 

@@ -8,36 +8,13 @@ from families import WTE
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
 from unlearnlib.gradients import algebra, per_example
-from unlearnlib.gradients.record import Record, Recorder
 from unlearnlib.methods import equal_forgetting
 from unlearnlib.methods.named import METHODS
 from unlearnlib.methods.path import applied, apply
 from unlearnlib.methods.request import Request
-from unlearnlib.training import storage
-from unlearnlib.training.loop import fine_tune
-from unlearnlib.training.schedule import Plan, schedule
 
 STRAIGHT = ("recorded", "preconditioned", "live", "random")
 FORGET = ["text-0", "text-2", "text-6"]
-
-
-@pytest.fixture(scope="module")
-def asked(make_model, sequences, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    plan = Plan(epochs=3, batch_size=4, learning_rate=5e-3)
-    steps = schedule({name: len(ids) for name, ids in sequences.items()}, plan, seed=0)
-    model, recorder = make_model(), Recorder(FORGET)
-    result = fine_tune(model, sequences, steps, plan, recorder=recorder)
-    storage.save(folder, model, result, steps, plan, seed=0)
-    recorder.save(folder)
-    return Request(
-        model,
-        seed=7,
-        forget={name: sequences[name] for name in FORGET},
-        record=Record(folder),
-        second_moments=storage.second_moments(folder),
-        name_tokens=(3, 5, *sequences["text-0"][1:3]),
-    )
 
 
 def change_at(path, start, effort) -> dict[str, torch.Tensor]:
@@ -48,100 +25,100 @@ def change_at(path, start, effort) -> dict[str, torch.Tensor]:
     return {name: value for name, value in found.items() if value.any()}
 
 
-def change(method, asked, effort, layers="all", **options) -> dict[str, torch.Tensor]:
-    return change_at(METHODS[method].path(asked, layers=layers, **options), asked.start, effort)
+def change(method, recorded, effort, layers="all", **options) -> dict[str, torch.Tensor]:
+    return change_at(METHODS[method].path(recorded, layers=layers, **options), recorded.start, effort)
 
 
-def forget_loss(asked, model) -> float:
-    tokens, lengths = batches.pad(list(asked.forget.values()))
+def forget_loss(recorded, model) -> float:
+    tokens, lengths = batches.pad(list(recorded.forget.values()))
     with torch.no_grad():
         return float(batches.text_losses(model, tokens, lengths).mean())
 
 
 @pytest.mark.parametrize("method", STRAIGHT)
 @pytest.mark.parametrize("layers", ["all", "embedding", "h.1+h.2", "name_rows"])
-def test_the_effort_is_the_norm_and_only_the_layers_named_move(asked, method, layers):
-    before = [value.detach().clone() for value in asked.start.parameters()]
-    found = change(method, asked, 0.2, layers)
+def test_the_effort_is_the_norm_and_only_the_layers_named_move(recorded, method, layers):
+    before = [value.detach().clone() for value in recorded.start.parameters()]
+    found = change(method, recorded, 0.2, layers)
     assert algebra.norm(found) == pytest.approx(0.2, rel=1e-4)
-    assert set(found) == set(asked.selections(layers))
+    assert set(found) == set(recorded.selections(layers))
     if layers == "name_rows":
-        untouched = [row for row in range(found[WTE].shape[0]) if row not in asked.name_tokens]
+        untouched = [row for row in range(found[WTE].shape[0]) if row not in recorded.name_tokens]
         assert found[WTE][untouched].abs().sum() == 0
-    assert all(torch.equal(a, b) for a, b in zip(before, asked.start.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, recorded.start.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("method", ["recorded", "preconditioned", "live"])
-def test_ascent_makes_the_forget_set_less_likely_and_more_so_than_chance(asked, method):
-    start = forget_loss(asked, asked.start)
-    with METHODS[method].path(asked).at(0.5) as model:
-        reached = forget_loss(asked, model)
-    with METHODS["random"].path(asked).at(0.5) as model:
-        by_chance = forget_loss(asked, model)
+def test_ascent_makes_the_forget_set_less_likely_and_more_so_than_chance(recorded, method):
+    start = forget_loss(recorded, recorded.start)
+    with METHODS[method].path(recorded).at(0.5) as model:
+        reached = forget_loss(recorded, model)
+    with METHODS["random"].path(recorded).at(0.5) as model:
+        by_chance = forget_loss(recorded, model)
     assert reached > start + 2 * abs(by_chance - start)
 
 
-def test_the_first_live_step_is_the_gradient_of_the_present_model(asked):
-    found = change("live", asked, 0.1, "h.1", step_length=0.3)
-    total = per_example.sum_gradient(asked.start, [asked.forget[name] for name in sorted(asked.forget)])
-    expected = algebra.select(total, asked.selections("h.1"))
+def test_the_first_live_step_is_the_gradient_of_the_present_model(recorded):
+    found = change("live", recorded, 0.1, "h.1", step_length=0.3)
+    total = per_example.sum_gradient(recorded.start, [recorded.forget[name] for name in sorted(recorded.forget)])
+    expected = algebra.select(total, recorded.selections("h.1"))
     for name, value in found.items():
         assert torch.allclose(value, 0.1 * expected[name] / algebra.norm(expected), atol=1e-6)
 
 
-def test_a_longer_live_way_goes_on_from_the_shorter_and_leaves_it_as_it_was(asked):
-    path = METHODS["live"].path(asked, layers="embedding", step_length=0.1)
-    short, longer = (change_at(path, asked.start, effort) for effort in (0.15, 0.45))
-    assert all(torch.equal(short[name], value) for name, value in change_at(path, asked.start, 0.15).items())
-    fresh = change("live", asked, 0.45, "embedding", step_length=0.1)
+def test_a_longer_live_way_goes_on_from_the_shorter_and_leaves_it_as_it_was(recorded):
+    path = METHODS["live"].path(recorded, layers="embedding", step_length=0.1)
+    short, longer = (change_at(path, recorded.start, effort) for effort in (0.15, 0.45))
+    assert all(torch.equal(short[name], value) for name, value in change_at(path, recorded.start, 0.15).items())
+    fresh = change("live", recorded, 0.45, "embedding", step_length=0.1)
     assert all(torch.allclose(fresh[name], value) for name, value in longer.items())
 
 
-def test_a_subset_of_the_points_uses_their_own_first_epoch_gradients_alone(asked):
-    one = asked.having(forget={"text-2": asked.forget["text-2"]})
+def test_a_subset_of_the_points_uses_their_own_first_epoch_gradients_alone(recorded):
+    one = recorded.having(forget={"text-2": recorded.forget["text-2"]})
     found = change("recorded", one, 1.0)
-    own = asked.record.subset(asked.start, ["text-2"], asked.selections("all"))
+    own = recorded.record.subset(recorded.start, ["text-2"], recorded.selections("all"))
     assert all(torch.allclose(found[name], own[name] / algebra.norm(own), atol=1e-6) for name in found)
     with pytest.raises(UserError, match="not recorded on its own in epoch 1"):
         METHODS["recorded"].path(one, epochs="all")
-    METHODS["recorded"].path(asked, epochs="all")
+    METHODS["recorded"].path(recorded, epochs="all")
 
 
-def test_preconditioning_divides_by_the_root_of_the_second_moments(asked):
-    found, recorded = (change(method, asked, 1.0, "h.0") for method in ("preconditioned", "recorded"))
+def test_preconditioning_divides_by_the_root_of_the_second_moments(recorded):
+    found, plain = (change(method, recorded, 1.0, "h.0") for method in ("preconditioned", "recorded"))
     ratio = {
-        name: found[name] * (asked.second_moments[name].sqrt() + 1e-8) / recorded[name].where(recorded[name] != 0, 1)
+        name: found[name] * (recorded.second_moments[name].sqrt() + 1e-8) / plain[name].where(plain[name] != 0, 1)
         for name in found
     }
-    weights = {name: recorded[name].abs() > 1e-3 for name in found}  # small ones drown in the rounding of parameters
+    weights = {name: plain[name].abs() > 1e-3 for name in found}  # small ones drown in the rounding of parameters
     values = torch.cat([value[weights[name]] for name, value in ratio.items()])
     assert len(values) > 100 and values.std() < 1e-2 * values.mean()
     with pytest.raises(UserError, match="second moments"):
-        METHODS["preconditioned"].path(asked.having(second_moments={}), layers="h.0")
+        METHODS["preconditioned"].path(recorded.having(second_moments={}), layers="h.0")
 
 
-def test_apply_copies_unless_asked_and_applied_restores_bitwise(asked):
-    added = change("random", asked, 3.0)
-    before = {name: value.detach().clone() for name, value in asked.start.named_parameters()}
-    copy = apply(asked.start, added)
-    with applied(asked.start, added) as model:
+def test_apply_copies_unless_asked_and_applied_restores_bitwise(recorded):
+    added = change("random", recorded, 3.0)
+    before = {name: value.detach().clone() for name, value in recorded.start.named_parameters()}
+    copy = apply(recorded.start, added)
+    with applied(recorded.start, added) as model:
         moved = {name: value.detach().clone() for name, value in model.named_parameters()}
-    for name, value in asked.start.named_parameters():
+    for name, value in recorded.start.named_parameters():
         assert torch.equal(value, before[name])
         assert torch.equal(dict(copy.named_parameters())[name], moved[name])
         assert not torch.equal(moved[name], before[name])
     assert apply(copy, added, in_place=True) is copy
-    with pytest.raises(UserError, match="another model"), applied(asked.start, {"nonsense": torch.zeros(1)}):
+    with pytest.raises(UserError, match="another model"), applied(recorded.start, {"nonsense": torch.zeros(1)}):
         pass
 
 
-def test_methods_refuse_what_they_cannot_do(asked):
+def test_methods_refuse_what_they_cannot_do(recorded):
     with pytest.raises(UserError, match="no layer"):
-        METHODS["recorded"].path(asked, layers="h.77")
+        METHODS["recorded"].path(recorded, layers="h.77")
     with pytest.raises(UserError, match="this method asks for 'record'"):
-        METHODS["recorded"].path(Request(asked.start, forget=asked.forget))
+        METHODS["recorded"].path(Request(recorded.start, forget=recorded.forget))
     with pytest.raises(UserError, match="no option 'epoch' of this method: did you mean 'epochs'"):
-        METHODS["recorded"].path(asked, epoch=1)
+        METHODS["recorded"].path(recorded, epoch=1)
 
 
 def test_first_crossing_of_a_known_curve_is_found_to_the_tolerance():

@@ -200,8 +200,8 @@ def _held(value: Any, identity: Any) -> list[tuple[str, Any]]:
             "profile",
             "seed",
             "split",
-            "whole",
-            "usual",
+            "setting",
+            "models",
         }
         held = {name: one for name, one in held.items() if name not in known and not name.startswith("_")}
     if isinstance(value, dict):

@@ -13,7 +13,7 @@ from pathlib import Path
 from unlearnlib.core import paths, sweeps
 from unlearnlib.core.errors import UserError
 from unlearnlib.engine import plan
-from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment import jobs
 
 
 def clean(profile: str, kind: str, yes: bool, ask: Callable[[str], str] = input) -> int:
@@ -101,7 +101,7 @@ def _stamps(profile: str) -> tuple[list[Path], list[Path]]:
     )
     for profile, stamp in stamps:
         job = plan.from_stamp(profile, stamp)
-        gone = not job.source.is_file() if job.notebook else job.kind not in training_jobs.KINDS
+        gone = not job.source.is_file() if job.notebook else job.kind not in jobs.KINDS
         # Code that cannot be read is no reason to delete anything: its error goes up.
         fits = not gone and plan.job_of(profile, stamp).stamp == stamp
         (current if fits else old).append(stamp)

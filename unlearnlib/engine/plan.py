@@ -8,6 +8,7 @@ a notebook may have written its own under the same name): a touched file, a chan
 import ast
 import dataclasses
 import functools
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ class Job:
     profile: str
     seeds: tuple[int, ...]
     kind: str = ""
+    share: int = 0  # which part of many models (see unlearnlib.experiment.jobs.shares), 0: all
     notebook: str = ""
     needs: tuple["Job", ...] = ()  # what it reads: when that changes, so does this
     after: tuple["Job", ...] = ()  # what only has to be done before
@@ -34,17 +36,21 @@ class Job:
 
     @property
     def title(self) -> str:
-        """What the job is, the same for every seed: "train finetuned", "05_layerwise_unlearning"."""
-        return f"train {self.kind}" if self.kind else self.notebook
+        """What the job is, the same for every seed: "train finetuned", "ask halves", "05_layerwise_unlearning"."""
+        verb = "ask" if self.kind in _jobs().ASKED else "train"
+        return f"{verb} {self.kind}" if self.kind else self.notebook
 
     @property
     def name(self) -> str:
         """Unique among the jobs of one profile, and fit for a file name."""
-        return self.title.replace(" ", "-") + "-seeds" * bool(self.seeds) + "".join(f"-{seed}" for seed in self.seeds)
+        part = f"-part-{self.share}" if self.share else ""
+        seeds = "".join(f"-{seed}" for seed in ("seeds", *self.seeds)) if self.seeds else ""
+        return self.title.replace(" ", "-") + part + seeds
 
     def __str__(self) -> str:
         many = "s" if len(self.seeds) > 1 else ""
-        return self.title + (f", seed{many} {' '.join(map(str, self.seeds))}" if self.seeds else "")
+        part = f" part {self.share}" if self.share else ""
+        return self.title + part + (f", seed{many} {' '.join(map(str, self.seeds))}" if self.seeds else "")
 
     @property
     def folder(self) -> Path:
@@ -98,7 +104,7 @@ class Job:
         """Return all that the job depends on, by what it is. Raises UserError for code that Python cannot read."""
         try:
             if self.kind:
-                return _jobs().parts(self.profile, self.kind, self.seeds[0])
+                return _jobs().parts(self.profile, self.kind, self.seeds[0], self.share)
             files = fingerprint.beside(self.source)
             return {
                 "cells": fingerprint.code_cells(self.source),
@@ -172,10 +178,11 @@ def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[s
 
 def from_stamp(profile: str, stamp: Path) -> Job:
     """Return the job that leaves this stamp, with the fingerprint in its name, but without what it waits for."""
-    match = re.fullmatch(r"(train-)?(.+?)(?:-seeds-([\d-]+))?@([0-9a-f]+)\.json", stamp.name)
-    training, title, seeds, known = match.groups()
+    pattern = r"((?:train|ask)-)?(.+?)(?:-part-(\d+))?(?:-seeds-([\d-]+))?@([0-9a-f]+)\.json"
+    training, title, share, seeds, known = re.fullmatch(pattern, stamp.name).groups()
     numbers = tuple(int(seed) for seed in seeds.split("-")) if seeds else ()
-    return Job(profile, numbers, **{"kind" if training else "notebook": title}, known=known)
+    what = {"kind": title, "share": int(share or 0)} if training else {"notebook": title}
+    return Job(profile, numbers, **what, known=known)
 
 
 def from_config(config: dict) -> tuple[str, dict[str, Job]]:
@@ -206,7 +213,8 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
         if name.isdigit():
             needs.append(_job(profile, seeds, _by_number(name)))
         else:
-            needs += [Job(profile, (seed,), kind=name) for seed in _jobs().seeds_of(profile, name, seeds)]
+            seeded = itertools.product(_jobs().seeds_of(profile, name, seeds), _jobs().shares(name))
+            needs += [Job(profile, (seed,), kind=name, share=share) for seed, share in seeded]
     by_seed = takes_seeds and len(seeds) > 1 and notebook[:2] not in _needed().SUMMARIES
     after = [_job(profile, (seed,), notebook) for seed in seeds] if by_seed else []
     job = Job(profile, seeds if takes_seeds else (), notebook=notebook, needs=tuple(needs), after=tuple(after))
@@ -227,10 +235,10 @@ def _by_number(number: str) -> str:
 
 
 def _jobs():
-    """Return the module of training jobs; imported late, so that a mistake in it is a line and not a traceback."""
-    from unlearnlib.experiment import training_jobs
+    """Return the module of jobs that train; imported late, so that a mistake in it is a line and not a traceback."""
+    from unlearnlib.experiment import jobs
 
-    return training_jobs
+    return jobs
 
 
 def _needed():

@@ -92,9 +92,10 @@ def write(path: Path, content: dict) -> None:
 
 
 def _train(job: plan.Job) -> None:
-    from unlearnlib.experiment import training_jobs
+    from unlearnlib.experiment import jobs
 
-    code = training_jobs.main(["train", "--profile", job.profile, "--seed", str(job.seeds[0]), "--kind", job.kind])
+    named = {"--profile": job.profile, "--seed": job.seeds[0], "--kind": job.kind, "--share": job.share}
+    code = jobs.main([str(word) for pair in named.items() for word in pair])
     if code:
         lines = [line for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
         raise JobError(lines[-1].strip() if lines else f"it ended with code {code}")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from unlearnlib.data.split import given_away
-from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment import setting
 from unlearnlib.experiment.many import CONFIDENCES
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.measures import membership
@@ -124,14 +124,12 @@ def words_alone(experiments: Iterable[Experiment]) -> pd.DataFrame:
 def shadows(experiment: Experiment) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return (confidences [models, points], members bool [models, points], points) of the models on random halves."""
     points = [record.id for record in experiment.split.forget]
-    removed, frames = {}, []
-    for kind in training_jobs.HALVES:
-        removed |= training_jobs.models(experiment.profile, kind, experiment.seed)
-        frames.append(experiment.evaluated_without(kind, ["forget"]))
-    rows = pd.concat(frames)
+    models = setting.halves(experiment.profile, experiment.seed)
+    rows = experiment.evaluated_by(models, ["forget"])
     rows = rows[rows["metric"] == CONFIDENCES[0]]
-    wide = rows.pivot_table(index="model", columns="example", values="value").loc[list(removed), points]
-    members = np.array([[point not in left_out for point in points] for left_out in removed.values()])
+    wide = rows.pivot_table(index="model", columns="example", values="value")
+    wide = wide.loc[[model.name for model in models], points]
+    members = np.array([[point not in model.without for point in points] for model in models])
     return wide.to_numpy(), members, points
 
 

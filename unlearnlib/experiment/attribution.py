@@ -19,7 +19,7 @@ from unlearnlib.core import definitions
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.tables import tidy
 from unlearnlib.data import subsets
-from unlearnlib.experiment import ends, training_jobs, writing
+from unlearnlib.experiment import ends, setting, writing
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import KEYED, Variant, layer_rows
 from unlearnlib.gradients import algebra, per_example
@@ -321,7 +321,7 @@ def agreement(experiment: Experiment, score: str, loss: str = "answer", **option
     points = [record.id for record in experiment.split.forget]
     if score in SOLVED and seed not in profile.halves_seeds:
         return pd.DataFrame()
-    left_out = [removed[0] for removed in training_jobs.models(profile, "left-out", seed).values()]
+    left_out = [point for model in setting.left_out(profile, seed) for point in model.without]
     queries = [f"{point}#0" for point in (left_out[:SOLVED_QUERIES] if score in SOLVED else points)]
     rows = attribute(experiment, score, points, queries, loss, **options)
     scores = rows.pivot_table(index="point", columns="query", values="value").loc[points, queries]
@@ -341,28 +341,25 @@ def agreement(experiment: Experiment, score: str, loss: str = "answer", **option
 
 def halves(experiment: Experiment, points: Sequence[str], queries: Sequence[str], loss: str):
     """Return (kept bool [models, points], losses [models, queries]) of the models retrained on random halves."""
-    removed = {
-        name: set(left_out)
-        for kind in training_jobs.HALVES
-        for name, left_out in training_jobs.models(experiment.profile, kind, experiment.seed).items()
-    }
-    wide = _losses(experiment, training_jobs.HALVES, loss)
-    kept = np.array([[point not in removed[name] for point in points] for name in removed])
-    return kept, wide.loc[list(removed), list(queries)].to_numpy()
+    models = setting.halves(experiment.profile, experiment.seed)
+    wide = _losses(experiment, "halves", loss)
+    kept = np.array([[point not in model.without for point in points] for model in models])
+    return kept, wide.loc[[model.name for model in models], list(queries)].to_numpy()
 
 
 def rises(experiment: Experiment, points: Sequence[str], queries: Sequence[str], loss: str) -> np.ndarray:
     """Return [points, queries]: how much each query's loss rose when the model was trained without the point (nats)."""
     whole = experiment.references().query("method == 'finetuned' and set == 'paraphrase'")
     before = whole[whole["metric"] == f"{loss}_nll"].set_index("example")["value"].loc[list(queries)].to_numpy()
-    wide = _losses(experiment, ("left-out",), loss)
+    wide = _losses(experiment, "left-out", loss)
     return wide.loc[[f"without {point}" for point in points], list(queries)].to_numpy() - before
 
 
 @cache
-def _losses(experiment: Experiment, kinds: tuple[str, ...], loss: str) -> pd.DataFrame:
-    """Return the loss of every point's first paraphrase (columns) in every model of these kinds (rows), read once."""
-    table = pd.concat([experiment.evaluated_without(kind, ["paraphrase#0"]) for kind in kinds])
+def _losses(experiment: Experiment, kind: str, loss: str) -> pd.DataFrame:
+    """Return the loss of every point's first paraphrase (columns) in every model of a kind (rows), read once."""
+    models = setting.models(experiment.profile, kind, experiment.seed)
+    table = experiment.evaluated_by(models, ["paraphrase#0"])
     return table[table["metric"] == f"{loss}_nll"].pivot_table(index="model", columns="example", values="value")
 
 

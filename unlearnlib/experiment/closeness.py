@@ -4,6 +4,7 @@ The tables have one row per example and metric, as those of unlearnlib.experimen
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def _measure(experiment: Experiment, model) -> pd.DataFrame:
     rows = []
     for name, examples in _texts(experiment).items():
         ours = log_distributions(model, examples.texts, experiment.profile.evaluation_batch)
-        theirs = _reference(experiment, name, examples)
+        theirs = _reference(experiment, name)
         for example, text, mine, reference in zip(examples.names, examples.texts, ours, theirs, strict=True):
             values = {"kl": divergence(reference, mine)}
             if name in ATTACKED:
@@ -68,12 +69,11 @@ def _texts(experiment: Experiment) -> dict[str, Examples]:
     return {name: experiment.examples("paraphrase#0" if name == "paraphrase" else name) for name in COMPARED}
 
 
-def _reference(experiment: Experiment, name: str, examples: Examples) -> list[torch.Tensor]:
+@cache
+def _reference(experiment: Experiment, name: str) -> list[torch.Tensor]:
     """Return the retrained model's distributions on a set, computed once for an experiment."""
-    kept = experiment.__dict__.setdefault("_reference_distributions", {})
-    if name not in kept:
-        kept[name] = log_distributions(experiment.retrained, examples.texts, experiment.profile.evaluation_batch)
-    return kept[name]
+    texts = _texts(experiment)[name].texts
+    return log_distributions(experiment.retrained, texts, experiment.profile.evaluation_batch)
 
 
 def _truth_ratios(experiment: Experiment, model) -> pd.DataFrame:
@@ -102,10 +102,9 @@ def from_retrained(experiment: Experiment, variants: Sequence[Variant], sets: Se
     unlearnlib.measures.regimes.against). A set `remaining` that is empty, where all points are forgotten, is left out.
     """
     chosen = [name for name in sets if name != "remaining" or experiment.split.remaining]
-    known = experiment.references().query("set in @chosen and metric == 'answer_probability'")
-    steps = [experiment.at_step(v, experiment.calibrated(v).step_size, chosen) for v in variants]
-    after = pd.concat([known.query("method == 'finetuned'"), *steps]).query("metric == 'answer_probability'")
-    return regimes.against(after, known.query("method == 'retrained'"))
+    states = [("finetuned", None), *((v, experiment.calibrated(v).step_size) for v in variants)]
+    after = pd.concat([experiment.metric("answer_probability", of, step, chosen) for of, step in states])
+    return regimes.against(after, experiment.metric("answer_probability", "retrained", sets=chosen))
 
 
 # Verification: does it still come out? (E10)

@@ -167,7 +167,7 @@ def change(experiment: Experiment, variant: Variant, effort: float) -> Gradient:
     if path.change is not None:
         return path.change(effort)
     with path.at(effort) as model:
-        return change_between(experiment.load(*experiment._finetuned), model)
+        return change_between(experiment.load("finetuned"), model)
 
 
 def _changes(experiment: Experiment, ends: Ends) -> dict[str, Gradient]:

@@ -118,5 +118,5 @@ def _measured(experiment: Experiment, of: Variant | str, step_size: float | None
 
 def made_with(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> str:
     """Return a short hash of what a model was made with: the trained models behind it, the way to unlearn, the step."""
-    trained = [experiment.fingerprint(*pair) for pair in (experiment._finetuned, experiment._reference)]
+    trained = [experiment.fingerprint(name) for name in ("finetuned", "retrained")]
     return fingerprint.combine({"of": experiment.of(of, step_size), "trained": trained})

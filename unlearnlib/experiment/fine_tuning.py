@@ -14,7 +14,7 @@ from unlearnlib.models.layers import in_order, parameter_count, resolve, tables_
 def training_log(experiment: Experiment, kind: str) -> pd.DataFrame:
     """Return the log of a training, one row a step: epoch and step (from 0), learning_rate, texts (how many), loss (the
     mean over these texts of each one's mean token loss, in nats), seed, and method, which is the `kind`: finetuned or
-    retrained, or another kind of unlearnlib.experiment.training_jobs that has one model."""
+    retrained, or another kind of unlearnlib.experiment.setting.KINDS that has one model."""
     log = pd.read_csv(experiment.folder(kind) / "log.csv")
     return log.assign(seed=experiment.seed, method=kind)
 

@@ -6,7 +6,9 @@ step of equal forgetting, and `references` retrained ones in two halves: the ref
 is what a perfect method would score against it.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,8 +16,9 @@ import pandas as pd
 
 from unlearnlib.core.profiles import Profile
 from unlearnlib.data.examples import Examples
-from unlearnlib.experiment import study, training_jobs
+from unlearnlib.experiment import setting, study
 from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.setting import ModelId
 from unlearnlib.experiment.variants import MODELS, Variant, distinct
 from unlearnlib.measures import distributions, evaluation, membership
 
@@ -28,96 +31,70 @@ RETAINED = 40  # so many of the neighbours' points are asked of each model, the 
 NEAR = 0.5  # the search for equal forgetting starts at this part of the step that the usual model needs
 
 
-class Repeated(Experiment):
-    """The experiment of a seed with one of its originals for the fine-tuned model, or one of its references for the
-    retrained one: same data, another order of the texts.
-
-    Their models are not kept: one that is needed is trained, and let go when `open_folders` is closed.
-    """
-
-    def __init__(self, usual: Experiment, kind: str, name: str, open_folders: ExitStack):
-        super().__init__(usual.profile, usual.seed)
-        self.usual, self._open, self._folders = usual, open_folders, {}
-        if kind in training_jobs.ORIGINALS:
-            self._finetuned = (kind, name)
-        else:
-            self._reference = (kind, name)
-
-    @property
-    def _base(self):
-        return self.usual._base
-
-    @property
-    def sets(self):
-        """The sets of examples: those of the usual experiment."""
-        return self.usual.sets
-
-    def folder(self, kind: str, name: str | None = None):
-        """Return the folder of a trained model, which is there until `open_folders` is closed."""
-        if (kind, name) not in self._folders:
-            borrowed = training_jobs.borrowed_folder(self.profile, kind, self.seed, name)
-            self._folders[kind, name] = self._open.enter_context(borrowed)
-        return self._folders[kind, name]
-
-    def confidences(self, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
-        """Return the evaluation of a state on SETS, of the retained people on RETAINED points."""
-        key = {"of": self.of(of, step_size)}
-        found = self.table("confidences", key, partial(self._asked, of, step_size))
-        return self.named(self.measured(found), of, step_size)
-
-    def _asked(self, of: Variant | str, step_size: float | None) -> pd.DataFrame:
-        sets = {name: self.sets[name] for name in SETS}
-        some = sets["retain"]
-        sets["retain"] = Examples(*(part[:RETAINED] for part in (some.names, some.texts, some.questions)))
-        with self.at(of, step_size) as model:
-            return evaluation.answered(model, sets, self.profile.evaluation_batch)
+def asked(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
+    """Return the evaluation of a state on SETS, of the retained people on RETAINED points."""
+    key = {"of": experiment.of(of, step_size)}
+    found = experiment.table("confidences", key, partial(_answers, experiment, of, step_size))
+    return experiment.named(experiment.measured(found), of, step_size)
 
 
-def evaluate(usual: Experiment, kind: str, name: str) -> pd.DataFrame:
-    """Return tidy rows of one original, before and after every method, or of one reference (cached).
+def _answers(experiment: Experiment, of: Variant | str, step_size: float | None) -> pd.DataFrame:
+    sets = {name: experiment.sets[name] for name in SETS}
+    some = sets["retain"]
+    sets["retain"] = Examples(*(part[:RETAINED] for part in (some.names, some.texts, some.questions)))
+    with experiment.at(of, step_size) as model:
+        return evaluation.answered(model, sets, experiment.profile.evaluation_batch)
+
+
+def of_original(usual: Experiment, original: ModelId) -> pd.DataFrame:
+    """Return tidy rows of one fine-tuned model of many, before and after every method of the study (cached).
 
     Columns model (its name), method and reached say which; sets are SETS. The steps of equal forgetting are found near
-    the usual model's (NEAR): a crossing before that would be missed.
+    the usual model's (NEAR): a crossing before that would be missed. The model itself is not kept.
     """
     with ExitStack() as open_folders:
-        experiment = Repeated(usual, kind, name, open_folders)
-        if kind in training_jobs.REFERENCES:
-            return experiment.confidences("retrained").assign(method=REFERENCE, model=name, reached=True)
+        experiment = usual.beside(replace(usual.setting, start=original), open_folders)
         compared = distinct(study.repeated(experiment), {*MODELS, ORIGINAL, REFERENCE, CEILING})
-        frames = [experiment.confidences("finetuned").assign(method=ORIGINAL, reached=True)]
+        frames = [asked(experiment, "finetuned").assign(method=ORIGINAL, reached=True)]
         for variant in compared:
             found = experiment.calibrated(variant, smallest=NEAR * usual.calibrated(variant).step_size)
-            frames.append(experiment.confidences(variant, found.step_size).assign(reached=found.reached))
-    return pd.concat(frames, ignore_index=True).assign(model=name)
+            frames.append(asked(experiment, variant, found.step_size).assign(reached=found.reached))
+    return pd.concat(frames, ignore_index=True).assign(model=original.name)
+
+
+def of_reference(usual: Experiment, reference: ModelId) -> pd.DataFrame:
+    """Return tidy rows of one retrained model of many, as of_original (method REFERENCE)."""
+    with ExitStack() as open_folders:
+        experiment = usual.beside(replace(usual.setting, against=reference), open_folders)
+        return asked(experiment, "retrained").assign(method=REFERENCE, model=reference.name, reached=True)
 
 
 # What models trained without some of the points are asked: what influence and LiRA need, and the held-out points.
 ASKED = ("forget", "paraphrase#0", "heldout")
 
 
-def ask(profile: Profile, kind: str, seed: int) -> None:
-    """Ask the models of a kind that is not kept what they are there for, so that the answers are in the cache."""
+def ask(profile: Profile, kind: str, seed: int, models: Sequence[ModelId]) -> None:
+    """Ask models of a kind that is not kept what they are there for, so that the answers are in the cache."""
     usual = Experiment(profile, seed)
-    for name in training_jobs.models(profile, kind, seed):
-        if kind in (*training_jobs.ORIGINALS, *training_jobs.REFERENCES):
-            evaluate(usual, kind, name)
+    for model in models:
+        if kind == "originals":
+            of_original(usual, model)
+        elif kind == "references":
+            of_reference(usual, model)
         else:
-            usual.answers_without(kind, name, ASKED)
+            usual.answers(model, ASKED)
 
 
 def collect(profile: Profile, seed: int) -> pd.DataFrame:
-    """Return the rows of evaluate for all originals and references of a seed, computing what is missing.
+    """Return the rows of all originals and references of a seed, computing what is missing.
 
     The second half of the references is called CEILING.
     """
-    frames, usual = [], Experiment(profile, seed)
-    for kind in (*training_jobs.ORIGINALS, *training_jobs.REFERENCES):
-        for name in training_jobs.models(profile, kind, seed):
-            rows = evaluate(usual, kind, name)
-            number = int(name.split()[1])
-            if kind in training_jobs.REFERENCES and number >= profile.references // 2:
-                rows = rows.assign(method=CEILING)
-            frames.append(rows)
+    usual = Experiment(profile, seed)
+    frames = [of_original(usual, model) for model in setting.originals(profile, seed)]
+    for number, model in enumerate(setting.references(profile, seed)):
+        method = REFERENCE if number < profile.references // 2 else CEILING
+        frames.append(of_reference(usual, model).assign(method=method))
     return pd.concat(frames, ignore_index=True)
 
 

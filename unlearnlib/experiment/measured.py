@@ -4,9 +4,8 @@ The methods return tidy tables and read them from the cache when nothing that th
 loaded only when something has to be computed.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -14,22 +13,22 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
-import torch
 
 from unlearnlib.core import cache, definitions, fingerprint, paths, profiles
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.tables import means, tidy
-from unlearnlib.data.examples import Examples, encode
+from unlearnlib.data.examples import Examples
 from unlearnlib.data.records import name_words
-from unlearnlib.experiment import training_jobs
+from unlearnlib.experiment import setting, trained
+from unlearnlib.experiment.loaded import Models
+from unlearnlib.experiment.setting import ModelId
 from unlearnlib.experiment.variants import KEYED, MODELS, Variant
 from unlearnlib.gradients.record import Record
 from unlearnlib.measures import evaluation, generation
 from unlearnlib.measures.similarity import choice_probability
 from unlearnlib.methods import equal_forgetting
-from unlearnlib.methods.path import Path, is_open
+from unlearnlib.methods.path import Path
 from unlearnlib.methods.request import Later, Request
-from unlearnlib.models import loading
 from unlearnlib.training import storage
 
 # The libraries that numbers come from: another version of one is another result.
@@ -37,74 +36,89 @@ LIBRARIES = {name: version(name) for name in ("numpy", "pandas", "rapidfuzz", "s
 FRONTIER_SETS = ("forget", "retain")
 
 
+RECORDS = {"paraphrase": "forget"}  # the records that a set is made from, where they are called otherwise
+
+
+def _known_name(name: str) -> str:
+    if name not in MODELS:
+        raise UserError(f"no model {name!r}: {nearest(name, MODELS)}")
+    return name
+
+
 class Experiment:
-    """Everything of one profile and seed.
+    """Everything of one setting: by default that of a profile and seed, in which the fine-tuned model is to forget the
+    whole forget set, against the model retrained without it (see unlearnlib.experiment.setting)."""
 
-    With `points` only so many of the seed's points are forgotten (one of the profile's forget_sizes), the others
-    remain, and the reference is the model retrained without these points alone.
-    """
-
-    def __init__(self, profile: "str | profiles.Profile", seed: int, points: int | None = None):
+    def __init__(
+        self,
+        profile: "str | profiles.Profile",
+        seed: int,
+        of: "setting.Setting | None" = None,
+        models: "Models | None" = None,
+    ):
         self.profile = profiles.load(profile) if isinstance(profile, str) else profile
         if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"seed {seed!r} is no whole number from 0 on: give seeds such as [0, 1]")
         self.seed = int(seed)
-        self.split = training_jobs.split_of(self.profile, seed)
-        # Kind and name (see unlearnlib.experiment.training_jobs.models) of the model that forgets, and the reference.
-        self._finetuned, self._reference = ("finetuned", "finetuned"), ("retrained", "retrained")
-        if points is not None:
-            self._reference = ("smaller-sets", f"without {points}")
-            sizes = training_jobs.models(self.profile, "smaller-sets", seed)
-            if self._reference[1] not in sizes:
-                known = ", ".join(str(size) for size in self.profile.forget_sizes)
-                raise UserError(f"no forget set of {points} points: choose from {known} (forget_sizes of the profile)")
-            self.split = self.split.forgetting(sizes[self._reference[1]])
+        self.setting = setting.usual(self.profile, self.seed) if of is None else of
+        self.models = models or Models(self.profile)
+        self.split = self.setting.split
         self._paths: dict[str, Path] = {}
         self._references: tuple = (None, None)  # their evaluation, by the metrics that it is made of
-        self._last: tuple = (None, None)  # the model that was asked last, by its fingerprint
+
+    def beside(self, of: "setting.Setting", open_folders: ExitStack | None = None) -> "Experiment":
+        """Return the experiment of another setting of this profile, which shares what is loaded here.
+
+        With `open_folders` models that are not kept are trained for it, and let go when that is closed.
+        """
+        models = self.models if open_folders is None else self.models.borrowing(open_folders)
+        return type(self)(of.profile, of.seed, of, models)
 
     # What is loaded, when it is needed
-
-    @cached_property
-    def _base(self):
-        torch.set_num_threads(1)
-        model, tokenizer = loading.load(self.profile.base_model, on=self.profile.device)
-        loading.check_positions(model, self.profile.max_tokens)
-        return model, tokenizer
 
     @property
     def tokenizer(self):
         """The tokenizer of the base model."""
-        return self._base[1]
+        return self.models.base[1]
 
     @property
     def base(self):
         """The model before fine-tuning."""
-        return self._base[0]
+        return self.models.base[0]
 
-    def folder(self, kind: str, name: str | None = None):
+    def model_id(self, of: "str | ModelId") -> ModelId:
+        """Return which trained model a name means: `finetuned`, `retrained`, `retrained again`, or a kind of which
+        there is one (see unlearnlib.experiment.setting.KINDS). UserError for another name."""
+        if isinstance(of, ModelId):
+            return of
+        own = {"finetuned": self.setting.start, "retrained": self.setting.against}
+        if of in own:
+            return own[of]
+        if of == "retrained again":
+            return setting.retrained(self.profile, self.next_seed)
+        found = setting.models(self.profile, of, self.seed)
+        if len(found) != 1:
+            raise UserError(f"there are {len(found)} models {of!r}: give one of unlearnlib.experiment.setting.models")
+        return found[0]
+
+    def folder(self, of: "str | ModelId"):
         """Return the folder of a trained model, trained now if it has not been (see
-        unlearnlib.experiment.training_jobs.model_folder)."""
-        return training_jobs.model_folder(self.profile, kind, self.seed, name)
+        unlearnlib.experiment.trained.folder)."""
+        return self.models.folder(self.model_id(of))
 
-    def load(self, kind: str, name: str | None = None, epoch: int | None = None, attention: str = "sdpa"):
+    def load(self, of: "str | ModelId", epoch: int | None = None, attention: str = "sdpa"):
         """Return a new copy of a trained model; of the fine-tuned one also as it was after an `epoch`."""
-        return self._loaded(self.folder(kind, name), epoch, attention)
+        return self.models.new(self.model_id(of), epoch, attention)
 
-    def _loaded(self, folder, epoch: int | None = None, attention: str = "sdpa"):
-        model, _ = loading.load(self.profile.base_model, attention, on=self.profile.device)
-        storage.load_weights(model, folder, epoch)
-        return model
-
-    @cached_property
+    @property
     def finetuned(self):
-        """The model fine-tuned on Dave and his neighbours."""
-        return self.load(*self._finetuned)
+        """The model that is to forget: fine-tuned on Dave and his neighbours."""
+        return self.models.get(self.setting.start)
 
-    @cached_property
+    @property
     def retrained(self):
         """The reference: fine-tuned with the same seed and schedule, and without the forgotten points."""
-        return self.load(*self._reference)
+        return self.models.get(self.setting.against)
 
     @property
     def next_seed(self) -> int:
@@ -112,35 +126,31 @@ class Experiment:
         seeds = sorted({*self.profile.seeds, self.seed})
         return seeds[(seeds.index(self.seed) + 1) % len(seeds)] if len(seeds) > 1 else self.seed + 1
 
-    @cached_property
+    @property
     def retrained_again(self):
         """A second reference, that of the next seed: nothing of Dave's was in its training either."""
-        return self._loaded(training_jobs.model_folder(self.profile, "retrained", self.next_seed))
+        return self.models.get(self.model_id("retrained again"))
 
     def model(self, name: str):
         """Return the model `base`, `finetuned`, `retrained` or `retrained again`."""
-        if name not in MODELS:
-            raise UserError(f"no model {name!r}: {nearest(name, MODELS)}")
-        return getattr(self, MODELS[name])
-
-    def _is_changed(self) -> bool:
-        """Tell whether the fine-tuned model is changed at the moment, by a block of `at` that is still open."""
-        return "finetuned" in self.__dict__ and is_open(self.finetuned)
+        return getattr(self, MODELS[_known_name(name)])
 
     def _check_unchanged(self) -> None:
-        if self._is_changed():
+        if self.models.is_changed():
             raise UserError("the fine-tuned model is changed by a `with` block that is still open: end it first")
 
     @contextmanager
-    def at(self, of: "Variant | str", step_size: float | None = None):
-        """Yield the model `of` is the name of, or the one that a Variant reaches at `step_size`, while it is open.
+    def at(self, of: "Variant | str | ModelId", step_size: float | None = None):
+        """Yield the model that `of` names, or the one that a Variant reaches at `step_size`, while it is open.
 
-        What is yielded is the fine-tuned model itself, changed, and changed back at the end of the block: to keep it,
-        unlearnlib.experiment.export.save. Until then no other is opened, and no table of this experiment computed.
+        What a Variant yields is the fine-tuned model itself, changed, and changed back at the end of the block: to keep
+        it, unlearnlib.experiment.export.save. Until then no other is opened, and no table of this experiment computed.
         """
         self._check_unchanged()
         if isinstance(of, str):
             yield self.model(of)
+        elif isinstance(of, ModelId):
+            yield self.models.passing(of)
         elif step_size is None:
             raise UserError("which step? give step_size, for example that of calibrated(variant)")
         else:
@@ -149,10 +159,10 @@ class Experiment:
             with path.at(step_size) as model:
                 yield model
 
-    @cached_property
+    @property
     def sets(self) -> dict[str, Examples]:
         """The sets of examples as tokens (see unlearnlib.data.examples.encode)."""
-        return encode(self.tokenizer, self.split, self.profile.max_tokens, paths.data_folder(self.profile.data))
+        return self.models.sets(self.split)
 
     def examples(self, name: str) -> Examples:
         """Return a set of examples by name; `paraphrase#0` is the first paraphrase of every point."""
@@ -167,6 +177,10 @@ class Experiment:
     @cached_property
     def request(self) -> Request:
         """What methods are given: the fine-tuned model, and what else of this experiment they may say that they use."""
+        return self.new_request()
+
+    def new_request(self) -> Request:
+        """Return a request like that of this experiment, of which nothing has been made or read yet."""
 
         def of(name: str) -> dict:
             return dict(zip(self.sets[name].names, self.sets[name].texts, strict=True))
@@ -177,13 +191,13 @@ class Experiment:
             forget=Later(lambda: of("forget")),
             retain=Later(lambda: {**of("retain"), **(of("remaining") if "remaining" in self.sets else {})}),
             base=Later(lambda: self.base),
-            record=Later(lambda: Record(self.folder(*self._finetuned))),
-            second_moments=Later(lambda: storage.second_moments(self.folder(*self._finetuned))),
+            record=Later(lambda: Record(self.folder("finetuned"))),
+            second_moments=Later(lambda: storage.second_moments(self.folder("finetuned"))),
             name_tokens=self.name_rows(self.split.subject),
             texts=self.trained_texts,
             known=self.answer_probabilities,
             target=Later(self.target),
-            log=Later(lambda: self.folder(*self._finetuned)),
+            log=Later(lambda: self.folder("finetuned")),
         )
 
     @property
@@ -210,7 +224,7 @@ class Experiment:
     def identity(self) -> dict:
         """What every table of this experiment depends on: its two models, its examples, and how they are batched."""
         return {
-            "models": [self.fingerprint(*pair) for pair in (self._finetuned, self._reference)],
+            "models": [self.fingerprint(one) for one in (self.setting.start, self.setting.against)],
             "sets": fingerprint.combine({"split": asdict(self.split)}),
             "seed": self.seed,
             "batch": self.profile.evaluation_batch,
@@ -223,29 +237,46 @@ class Experiment:
         definitions.check_unchanged(part.partition(":")[0] for part in parts)
         return definitions.combined({**parts, **definitions.replaced(parts)})
 
-    def fingerprint(self, kind: str, name: str | None = None) -> str:
+    def fingerprint(self, of: "str | ModelId") -> str:
         """Return a short hash of all that a trained model depends on."""
-        return training_jobs.model_fingerprint(self.profile, kind, self.seed, name)
+        return trained.fingerprint(self.profile, self.model_id(of))
 
-    def of(self, of: "Variant | str", step_size: float | None = None) -> dict:
+    def of(self, of: "Variant | str | ModelId", step_size: float | None = None) -> dict:
         """Return what stands in a table's key for the model that `at` opens."""
+        if isinstance(of, ModelId):
+            return {"trained": self.fingerprint(of)}
         if isinstance(of, str):
-            again = (
-                training_jobs.model_fingerprint(self.profile, "retrained", self.next_seed)
-                if of.endswith("again")
-                else None
-            )
-            return {"model": of, "again": again}
+            return {"model": of, "again": self.fingerprint(of) if of.endswith("again") else None}
         return {**of.identity, **self._given(of), "step_size": step_size}
 
-    def table(self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    def _asked(self, of: "str | ModelId", name: str) -> dict:
+        """Return what the answers of one model to the set `name` depend on, whatever experiment asks: the model itself
+        and the records of the set."""
+        base = trained.base_fingerprint(self.profile.base_model)
+        records = getattr(self.split, RECORDS.get(name.partition("#")[0], name), ())
+        return {
+            "model": base if of == "base" else self.fingerprint(of),
+            "records": fingerprint.combine({"of": [asdict(record) for record in records]}),
+            "tokens": [base, self.profile.max_tokens],
+            "batch": self.profile.evaluation_batch,
+        }
+
+    def table(
+        self, name: str, key: Mapping, compute: Callable[[], pd.DataFrame], depends: Mapping | None = None
+    ) -> pd.DataFrame:
         """Return the table `name`, from the cache where `key`, the models, the data and the code are unchanged.
 
         `compute` returns the table without the columns profile and seed. Its code counts with all that it reaches, also
         where it is defined in a notebook; what it takes from outside must be plain data. UserError where it is not, and
-        where a file of the package has changed since it was imported.
+        where a file of the package has changed since it was imported. `depends` stands in place of models and data of
+        this experiment (identity) where a table depends on less.
         """
-        whole = {"depends": self.identity, "key": dict(key), "code": self.code(compute), "libraries": LIBRARIES}
+        whole = {
+            "depends": self.identity if depends is None else depends,
+            "key": dict(key),
+            "code": self.code(compute),
+            "libraries": LIBRARIES,
+        }
         if definitions.is_foreign(compute):  # of the package itself the callers put what they read in the key
             whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
 
@@ -258,15 +289,18 @@ class Experiment:
         return tidy(found, profile=self.profile.name, seed=self.seed)
 
     def answers(
-        self, of: "Variant | str", sets: Iterable[str] | None = None, step_size: float | None = None
+        self, of: "Variant | str | ModelId", sets: Iterable[str] | None = None, step_size: float | None = None
     ) -> pd.DataFrame:
         """Return what a model says to the examples of the named sets (default: all), as
         unlearnlib.measures.evaluation.answered has it: computed once, each set on its own, so that notebooks share the
         sets that they have in common.
 
-        `of` is a model's name, or a Variant with its `step_size`.
+        `of` is a model's name, a ModelId, or a Variant with its `step_size`. A trained model is asked the same only
+        once, whatever it is compared with.
         """
         frames = []
+        if isinstance(of, str):
+            _known_name(of)
         for name in self.sets if sets is None else sets:
 
             def compute(name: str = name) -> pd.DataFrame:
@@ -274,7 +308,11 @@ class Experiment:
                 with self.at(of, step_size) as model:
                     return evaluation.answered(model, chosen, self.profile.evaluation_batch)
 
-            frames.append(self.table("answers", {"of": self.of(of, step_size), "set": name}, compute))
+            if isinstance(of, Variant):
+                found = self.table("answers", {"of": self.of(of, step_size), "set": name}, compute)
+            else:
+                found = self.table("answers", {"set": name}, compute, self._asked(of, name))
+            frames.append(found)
         return pd.concat(frames, ignore_index=True)
 
     def measured(self, answers: pd.DataFrame) -> pd.DataFrame:
@@ -314,31 +352,12 @@ class Experiment:
             self._references = metrics, pd.concat(frames)
         return self._references[1].copy()
 
-    def evaluated_without(self, kind: str, sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
-        """Return the evaluation, on the named sets, of every model of a kind that trains without some of the points
-        (column model; unlearnlib.experiment.training_jobs.models says which points)."""
-        frames = [
-            self.measured(self.answers_without(kind, name, sets)).assign(model=name)
-            for name in training_jobs.models(self.profile, kind, self.seed)
-        ]
+    def evaluated_by(self, models: Iterable[ModelId], sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
+        """Return the evaluation, on the named sets, of trained models by their names (column model), such as those of
+        unlearnlib.experiment.setting.halves."""
+        sets = list(sets)
+        frames = [self.measured(self.answers(model, sets)).assign(model=model.name) for model in models]
         return pd.concat(frames, ignore_index=True)
-
-    def answers_without(self, kind: str, name: str, sets: Iterable[str]) -> pd.DataFrame:
-        """Return what one trained model says to the examples of the named sets (see answers)."""
-        of = self.fingerprint(kind, name)
-        frames = [
-            self.table("answers-of", {"of": of, "set": one}, partial(self._answers_of_trained, kind, name, one))
-            for one in sets
-        ]
-        return pd.concat(frames, ignore_index=True)
-
-    def _answers_of_trained(self, kind: str, name: str, of: str) -> pd.DataFrame:
-        known = self.fingerprint(kind, name)
-        if self._last[0] != known:  # the next set will be asked of the same model, which may not be kept
-            with training_jobs.borrowed_folder(self.profile, kind, self.seed, name) as folder:
-                self._last = known, self._loaded(folder)
-        chosen = {of.partition("#")[0]: self.examples(of)}
-        return evaluation.answered(self._last[1], chosen, self.profile.evaluation_batch)
 
     @cached_property
     def unknown_probabilities(self) -> np.ndarray:
@@ -416,19 +435,20 @@ class Experiment:
 
     def at_step(self, variant: Variant, step_size: float, sets: Iterable[str] | None = None) -> pd.DataFrame:
         """Return the evaluation of the model that `variant` reaches at `step_size`, on these sets (default: all)."""
-        if not (math.isfinite(step_size) and step_size >= 0):
-            raise UserError(f"step size {step_size} is no length: give a number from 0 on")
         return self.named(self.measured(self.answers(variant, sets, step_size)), variant, step_size)
 
     def path(self, variant: Variant) -> Path:
         """Return the path of a variant, made once: a live path keeps the steps that it has walked, one of a method that
         trains leaves its stops on disk."""
-        identity = variant.identity
-        key = fingerprint.combine(identity)
+        key = fingerprint.combine(variant.identity)
         if key not in self._paths:
-            keep = partial(self._kept, {**identity, **self._given(variant)}, {})
-            self._paths[key] = variant.path(self.request.having(keep=keep))
+            self._paths[key] = self.new_path(variant, self.request)
         return self._paths[key]
+
+    def new_path(self, variant: Variant, request: Request) -> Path:
+        """Return the path of a variant for a request of this experiment; only what lies on disk is not made anew."""
+        keep = partial(self._kept, {**variant.identity, **self._given(variant)}, {})
+        return variant.path(request.having(keep=keep))
 
     def _given(self, variant: Variant) -> dict:
         """Return what of this experiment decides a variant's path beside its models and texts: what it is asked for."""
@@ -448,7 +468,7 @@ class Experiment:
                 "a method keeps two folders under one name: give each its own, as in keep(compute, 'first')"
             )
         key = {
-            "start": self.fingerprint(*self._finetuned),
+            "start": self.fingerprint("finetuned"),
             "sets": self.identity["sets"],
             "seed": self.seed,
             "variant": dict(identity),
@@ -506,8 +526,8 @@ class Experiment:
             frames.append(self.table("generations", {**self.of(variant, step_size), "set": name}, compute))
         return self.named(pd.concat(frames, ignore_index=True), variant, step_size)
 
-    def named(self, table: pd.DataFrame, of: "Variant | str", step_size: float | None = None) -> pd.DataFrame:
+    def named(self, table: pd.DataFrame, of: "Variant | str | ModelId", step_size: float | None = None) -> pd.DataFrame:
         """Return the table with the columns method, layers and step_size that say which model it is about."""
-        if isinstance(of, str):
-            return tidy(table, method=of)
+        if not isinstance(of, Variant):
+            return tidy(table, method=of if isinstance(of, str) else of.name)
         return tidy(table, method=of.name, layers=of.layers, step_size=step_size)

@@ -12,7 +12,8 @@ from unlearnlib.models.layers import LAYERS
 
 # Modules whose products stand in a table's key themselves: trained models, the split, the profile's values.
 KEYED = (
-    "unlearnlib.experiment.training_jobs",
+    "unlearnlib.experiment.setting",
+    "unlearnlib.experiment.trained",
     "unlearnlib.core.profiles",
     "unlearnlib.data.split:draw_split",
     "unlearnlib.data.split:Split",

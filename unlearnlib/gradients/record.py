@@ -1,6 +1,7 @@
 """Gradients recorded in training, on disk."""
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ class Recorder:
     """Records the gradients of the forget points on the very training steps.
 
     Of the epochs in `point_epochs` the exact factors of every point are kept; of every epoch the sum over all points.
-    With `joined_from` the sums of that epoch and of all after it are kept as one, under its number.
+    With `joined_from` the sums of that epoch and of all after it are kept as one, under its number. `seconds` is what
+    the recording took so far, beside the training itself (CPU time of the process).
     """
 
     def __init__(self, points: Iterable[str], point_epochs: Sequence[int] = (0,), joined_from: int | None = None):
@@ -29,14 +31,17 @@ class Recorder:
         self.joined_from = joined_from
         self.steps: list[tuple[int, list[str], list[int], Factors]] = []
         self.sums: dict[int, Gradient] = {}
+        self.seconds = 0.0
 
     def add(self, model, captured: Captured, names: Sequence[str], lengths: Sequence[int], epoch: int) -> None:
         """Record one training step, in which these points of these token counts were captured, in this order."""
+        started = time.process_time()
         stored = factors(captured)
         place = epoch if self.joined_from is None else min(epoch, self.joined_from)
         self.sums[place] = add(densify(model, merged(stored)), self.sums.get(place, {}))
         if epoch in self.point_epochs:
             self.steps.append((epoch, list(names), list(lengths), stored))
+        self.seconds += time.process_time() - started
 
     def save(self, folder: Path) -> None:
         """Write `points.safetensors` (factors) and `sums.safetensors` into `folder`."""

@@ -5,6 +5,8 @@ In Zagardo 2024 a method of its own; how long one stays with a point decides wha
 
 import copy
 import itertools
+import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -64,6 +66,7 @@ def iterative_removal(
                 {name: value.contiguous().cpu() for name, value in one.change.items()}, folder / f"{number}.safetensors"
             )
             one.log.to_parquet(folder / f"{number}.parquet")
+        (folder / "seconds.json").write_text(json.dumps([one.seconds for one in walks]))
 
     folder = request.keep(compute)
     logs = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
@@ -84,8 +87,15 @@ def _kept(start, folder: FilePath, logs: Sequence[pd.DataFrame], stops: tuple[fl
         number = places[effort]
         return load_file(folder / f"{number - 1}.safetensors") if number else {}
 
+    def seconds(effort: float) -> float:
+        spent = json.loads((folder / "seconds.json").read_text())
+        return spent[places[effort] - 1] if places[effort] else 0.0
+
+    def log(effort: float) -> pd.DataFrame:
+        return logs[max(0, places[effort] - 1)]
+
     path = changed(start, change, "L2 length of the way")
-    return replace(path, stops=tuple(places), log=lambda effort: logs[max(0, places[effort] - 1)])
+    return replace(path, stops=tuple(places), log=log, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -94,13 +104,15 @@ class Walk:
 
     change: the total change of the parameters, by name; log: a row for every visit of a point, in order (pass, point,
     before, after: its own answer probability; steps, step_size: how many, and the sum of their L2 norms, 0 where it was
-    skipped; mean: that of all points after the visit); reached: whether the walk came to its end; at_mean: the same
-    walk as it was when the mean of all points was first at the target (None where it never was).
+    skipped; mean: that of all points after the visit); reached: whether the walk came to its end; seconds: CPU time of
+    the process until then; at_mean: the same walk as it was when the mean of all points was first at the target (None
+    where it never was).
     """
 
     change: Gradient
     log: pd.DataFrame
     reached: bool
+    seconds: float
     at_mean: "Walk | None" = None
 
 
@@ -133,7 +145,7 @@ def iterative_walk(
         raise UserError(f"no point {strange[0]!r} to remove: {nearest(strange[0], texts)}")
     if sorted(order) != sorted(texts):
         raise UserError(f"the order has {len(order)} entries for {len(texts)} points: name every point once")
-    parts, names = algebra.parts_of(selections), list(order)
+    parts, names, started = algebra.parts_of(selections), list(order), time.process_time()
     moved, log = copy.deepcopy(model), []
     parameters = dict(moved.named_parameters())
     change: Gradient = {name: torch.zeros_like(parameters[name]) for name in selections}
@@ -146,7 +158,8 @@ def iterative_walk(
 
     def walked(rows: list, total: Gradient, reached: bool, at_mean: Walk | None) -> Walk:
         columns = ["pass", "point", "before", "after", "steps", "step_size", "mean"]
-        return Walk(total, pd.DataFrame(rows, columns=columns), reached, at_mean)
+        log = pd.DataFrame(rows, columns=columns)
+        return Walk(total, log, reached, time.process_time() - started, at_mean)
 
     values = everyone()
     at_mean = walked([], change, True, None) if mean_of(values) <= target else None

@@ -3,7 +3,7 @@
 import copy
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +27,8 @@ class Path:
     at: opens the model at an effort, which is the starting model itself, changed, and bitwise what it was when the
     block ends; unit: what effort counts, such as "L2 norm" or "optimizer steps"; stops: the efforts that there are, in
     order from 0 (None: any number from 0 on); change: what is added to the parameters at an effort, where a method adds
-    something; log: what it did on its way to an effort, a row a step, where it kept a record.
+    something; log: what it did on its way to an effort, a row a step, where it kept a record; seconds: the CPU time
+    that it took to come to an effort, where its stops lie on disk (None: whoever opens a model waits for it).
     """
 
     at: Callable[[float], AbstractContextManager[torch.nn.Module]]
@@ -35,6 +36,12 @@ class Path:
     stops: tuple[float, ...] | None = None
     change: Change | None = None
     log: "Callable[[float], pd.DataFrame] | None" = None
+    seconds: Callable[[float], float] | None = None
+
+    def __post_init__(self):
+        stops = self.stops
+        if stops is not None and (not stops or stops[0] != 0 or any(b <= a for a, b in itertools.pairwise(stops))):
+            raise UserError(f"stops {list(stops)}: give efforts that begin at 0 and rise")
 
     def check(self, effort: float) -> None:
         """Raise UserError, naming the nearest, for an effort at which there is no model."""
@@ -144,10 +151,3 @@ def change_between(start, end) -> Gradient:
     """Return what has to be added to the parameters of `start` to have those of `end`."""
     before = dict(start.named_parameters())
     return {name: (value - before[name]).detach() for name, value in end.named_parameters()}
-
-
-def checked_stops(stops: Sequence[float]) -> tuple[float, ...]:
-    """Return the stops of a path, which begin at 0 and rise; UserError for others."""
-    if not stops or stops[0] != 0 or any(later <= earlier for earlier, later in itertools.pairwise(stops)):
-        raise UserError(f"stops {list(stops)}: give efforts that begin at 0 and rise")
-    return tuple(float(stop) for stop in stops)

@@ -6,18 +6,20 @@ read by whoever asks (request.keep).
 """
 
 import copy
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
+import pandas as pd
 import torch
 from tqdm import tqdm
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
 from unlearnlib.data.subsets import drawn
-from unlearnlib.methods.path import Path, checked_stops, opened
+from unlearnlib.methods.path import Path, opened
 from unlearnlib.methods.request import Request
 from unlearnlib.training.storage import load_parameters, save_parameters
 
@@ -48,7 +50,7 @@ class Steps:
     @property
     def stops(self) -> tuple[float, ...]:
         """The numbers of steps after which there is a stop, from 0 on."""
-        return checked_stops(range(0, self.steps + 1, self.every))
+        return tuple(map(float, range(0, self.steps + 1, self.every)))
 
 
 def mean_loss(model, texts: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -69,6 +71,7 @@ def trained(request: Request, loss: Loss, how: Steps, retain: Texts, title: str)
         optimizer = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
         groups = (_in_turn(request.forget, request.seed, how.batch_size, "forget"),)
         groups += (_in_turn(retain, request.seed, how.batch_size, "retain"),)
+        started, rows = time.process_time(), []
         for step in tqdm(range(1, how.steps + 1), desc=title, unit="step", leave=False):
             value = loss(model, *(next(group) for group in groups))
             if not torch.isfinite(value.detach()):
@@ -80,8 +83,10 @@ def trained(request: Request, loss: Loss, how: Steps, retain: Texts, title: str)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), how.gradient_clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+            rows.append((step, float(value.detach()), time.process_time() - started))
             if step % how.every == 0:
                 save_parameters(_stop(folder, step), model)
+        pd.DataFrame(rows, columns=["step", "loss", "seconds"]).to_csv(folder / "log.csv", index=False)
 
     @contextmanager
     def at(effort: float) -> Iterator[torch.nn.Module]:
@@ -91,7 +96,11 @@ def trained(request: Request, loss: Loss, how: Steps, retain: Texts, title: str)
                 load_parameters(_stop(request.keep(compute, title), int(effort)), model)
             yield model
 
-    return Path(at, "optimizer steps", how.stops)
+    def seconds(effort: float) -> float:
+        log = pd.read_csv(request.keep(compute, title) / "log.csv").set_index("step")
+        return float(log.loc[int(effort), "seconds"]) if effort else 0.0
+
+    return Path(at, "optimizer steps", how.stops, seconds=seconds)
 
 
 def _stop(folder: FilePath, step: int) -> FilePath:
