@@ -382,7 +382,7 @@ def test_ctrl_c_ends_everything_promptly_and_says_how_to_go_on(project):
     output = engine.communicate(timeout=30)[0]
     assert engine.returncode == 130
     assert time.monotonic() - started < 10
-    assert output.endswith("stopped; what is finished is kept: start ./run_all.sh again to go on from there\n")
+    assert output.endswith("stopped; what is finished is kept: start the same command again to go on from there\n")
     assert not [process for process in writers if process.is_running()]
 
 

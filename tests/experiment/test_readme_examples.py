@@ -78,3 +78,12 @@ def test_a_model_is_kept_and_loaded_again(run, tmp_path):
     with found["experiment"].at(found["embedding"], found["step"]) as model:
         kept = dict(found["model"].named_parameters())
         assert all(torch.equal(kept[name], value) for name, value in model.named_parameters())
+
+
+def test_another_setting(run, experiment):
+    found = run(block("without_mine"))
+    assert [len(found[name].split.forget) for name in ("one", "three")] == [1, 3]
+    assert len(found["three"].split.remaining) == len(experiment.split.forget) - 3
+    values = found["table"].query("metric == 'text_nll'").groupby("model")["value"].agg(["size", "mean"])
+    assert list(values.index) == ["another order", "retrained"] and values["size"].nunique() == 1
+    assert values["mean"].nunique() == 2, "two models, not one under two names"

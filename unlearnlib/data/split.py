@@ -39,7 +39,7 @@ class Split:
         chosen, known = set(points), {record.id for record in self.forget}
         if not chosen or not chosen <= known:
             wrong = sorted(chosen - known) or ["nothing"]
-            raise UserError(f"cannot forget {wrong[0]!r} alone: {nearest(wrong[0], known)}")
+            raise UserError(f"no point {wrong[0]!r} to forget: {nearest(wrong[0], known)}")
         return replace(
             self,
             forget=tuple(record for record in self.forget if record.id in chosen),

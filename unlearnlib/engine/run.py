@@ -73,7 +73,7 @@ def main(words: Sequence[str]) -> int:
         print(f"not published: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept: start ./run_all.sh again to go on from there", file=sys.stderr)
+        print("\nstopped; what is finished is kept: start the same command again to go on from there", file=sys.stderr)
         return 130
 
 
