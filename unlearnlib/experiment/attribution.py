@@ -19,7 +19,7 @@ from unlearnlib.core import definitions
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.tables import tidy
 from unlearnlib.data import subsets
-from unlearnlib.experiment import ends, setting, writing
+from unlearnlib.experiment import ends, fine_tuning, setting, writing
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import KEYED, Variant, layer_rows
 from unlearnlib.gradients import algebra, per_example
@@ -159,7 +159,7 @@ def recorded_dot(texts: Texts, layers: str = "all") -> np.ndarray:
 def tracin(texts: Texts, layers: str = "all") -> np.ndarray:
     """Return the gradient dot products at the end of every epoch, summed with the learning rates of that moment."""
     experiment = texts.experiment
-    log = pd.read_csv(experiment.folder("finetuned") / "log.csv")
+    log = fine_tuning.training_log(experiment, "finetuned")
     model = experiment.load("finetuned")
 
     def checkpoints():

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from unlearnlib.core.tables import tidy
 from unlearnlib.data import batches
 from unlearnlib.data.batches import Question
 from unlearnlib.data.examples import Examples, ask_for
 from unlearnlib.data.records import Record
+from unlearnlib.experiment import writing
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import MODELS, Variant, distinct
 from unlearnlib.influence import scores
@@ -171,15 +171,8 @@ def states(
 
 def evaluated(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
     """Return the usual evaluation of a state together with measure and the ROUGE scores of what it writes."""
-    written = generation.rouge_rows(experiment.generations(of, ["forget", "retain"], step_size))
-    written = tidy(written, profile=experiment.profile.name, seed=experiment.seed)
-    if isinstance(of, Variant):
-        known = experiment.at_step(of, step_size)
-    elif of == "retrained again":
-        known = experiment.named(experiment.measured(experiment.answers(of)), of)
-    else:
-        known = experiment.references().query("method == @of")
-    return pd.concat([known, measure(experiment, of, step_size), experiment.named(written, of, step_size)])
+    state = (experiment, of, step_size)
+    return pd.concat([experiment.at_step(of, step_size), measure(*state), writing.rouge_at(*state)])
 
 
 def evaluated_all(experiment: Experiment, variants: Sequence[Variant], named: Sequence[str]) -> pd.DataFrame:

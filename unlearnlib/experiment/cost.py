@@ -6,6 +6,7 @@ import time
 import pandas as pd
 
 from unlearnlib.core.tables import tidy
+from unlearnlib.experiment import ends, fine_tuning
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.trained import COST
 from unlearnlib.experiment.variants import Variant
@@ -33,13 +34,13 @@ def cost(experiment: Experiment, variant: Variant, effort: float) -> pd.DataFram
     def compute() -> pd.DataFrame:
         started = time.process_time()
         path = experiment.new_path(variant, experiment.new_request())
-        with path.at(effort) as model:
+        with path.at(effort):
             seconds = time.process_time() - started
-            change = change_between(experiment.load("finetuned"), model) if path.change is None else path.change(effort)
         seconds = seconds if path.seconds is None else path.seconds(effort)
+        norm = algebra.norm(ends.added(experiment, path, effort))
         uses = sorted(variant.known.uses - {"keep"})
         prepared = spent(experiment, "finetuned")["recording"] if "record" in uses else 0.0
-        row = (effort, path.unit, algebra.norm(change), seconds, prepared, stored(experiment, uses), ", ".join(uses))
+        row = (effort, path.unit, norm, seconds, prepared, stored(experiment, uses), ", ".join(uses))
         return pd.DataFrame([row], columns=COLUMNS)
 
     key = {"of": experiment.of(variant, effort)}
@@ -51,7 +52,7 @@ def of_retraining(experiment: Experiment) -> pd.DataFrame:
 
     def compute() -> pd.DataFrame:
         norm = algebra.norm(change_between(experiment.finetuned, experiment.retrained))
-        steps = len(pd.read_csv(experiment.folder("retrained") / "log.csv"))
+        steps = len(fine_tuning.training_log(experiment, "retrained"))
         row = (steps, "optimizer steps", norm, spent(experiment, "retrained")["seconds"], 0.0, 0, "base, retain")
         return pd.DataFrame([row], columns=COLUMNS)
 

@@ -15,7 +15,7 @@ from unlearnlib.gradients.algebra import Gradient, between
 from unlearnlib.measures.landscape import landscape, training_gradient_norm
 from unlearnlib.methods.equal_forgetting import Calibration
 from unlearnlib.methods.fuzzy_matching import fuzzy_ascent, groups, picked, similarity
-from unlearnlib.methods.path import applied, change_between
+from unlearnlib.methods.path import Path, applied, change_between
 
 # Each variant with the effort at which it ends.
 Ends = Sequence[tuple[Variant, float]]
@@ -163,7 +163,11 @@ def grouped(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:
 
 def change(experiment: Experiment, variant: Variant, effort: float) -> Gradient:
     """Return what a variant has added to the parameters of the fine-tuned model at an effort."""
-    path = experiment.path(variant)
+    return added(experiment, experiment.path(variant), effort)
+
+
+def added(experiment: Experiment, path: Path, effort: float) -> Gradient:
+    """Return what a path of this experiment adds to the parameters of the fine-tuned model at an effort."""
     if path.change is not None:
         return path.change(effort)
     with path.at(effort) as model:

@@ -34,8 +34,6 @@ from unlearnlib.training import storage
 # The libraries that numbers come from: another version of one is another result.
 LIBRARIES = {name: version(name) for name in ("numpy", "pandas", "rapidfuzz", "scipy", "torch", "transformers")}
 FRONTIER_SETS = ("forget", "retain")
-
-
 RECORDS = {"paraphrase": "forget"}  # the records that a set is made from, where they are called otherwise
 
 
@@ -159,7 +157,7 @@ class Experiment:
             with path.at(step_size) as model:
                 yield model
 
-    @property
+    @cached_property
     def sets(self) -> dict[str, Examples]:
         """The sets of examples as tokens (see unlearnlib.data.examples.encode)."""
         return self.models.sets(self.split)
@@ -348,8 +346,7 @@ class Experiment:
         metrics = tuple(evaluation.METRICS[name] for name in evaluation.STUDY)
         if self._references[0] != metrics:
             names = ("base", "finetuned", "retrained")
-            frames = [tidy(self.measured(self.answers(name)), method=name) for name in names]
-            self._references = metrics, pd.concat(frames)
+            self._references = metrics, pd.concat([self.at_step(name) for name in names])
         return self._references[1].copy()
 
     def evaluated_by(self, models: Iterable[ModelId], sets: Iterable[str] = ("forget", "paraphrase")) -> pd.DataFrame:
@@ -433,9 +430,12 @@ class Experiment:
         rows.append((found.step_size, found.value, found.reached))
         return pd.DataFrame(rows, columns=["step_size", "value", "reached"])
 
-    def at_step(self, variant: Variant, step_size: float, sets: Iterable[str] | None = None) -> pd.DataFrame:
-        """Return the evaluation of the model that `variant` reaches at `step_size`, on these sets (default: all)."""
-        return self.named(self.measured(self.answers(variant, sets, step_size)), variant, step_size)
+    def at_step(
+        self, of: "Variant | str", step_size: float | None = None, sets: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Return the evaluation of the model that a Variant reaches at `step_size`, or that `of` is the name of, on
+        these sets (default: all)."""
+        return self.named(self.measured(self.answers(of, sets, step_size)), of, step_size)
 
     def path(self, variant: Variant) -> Path:
         """Return the path of a variant, made once: a live path keeps the steps that it has walked, one of a method that

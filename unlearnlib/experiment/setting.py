@@ -12,11 +12,6 @@ from unlearnlib.data import subsets
 from unlearnlib.data.records import Record
 from unlearnlib.data.split import Split, draw_split
 
-# What may be left of a training beside its weights: the log of its steps, with the schedule and the second moments
-# where gradients were recorded; states for a replay; the recorded gradients of the forget set, point by point in every
-# epoch, or in sums alone from the second one on; the weights after every epoch, which TracIn needs.
-KEEP = ("log", "states", "record", "joined record", "epochs")
-
 
 @dataclass(frozen=True)
 class ModelId:
@@ -24,7 +19,10 @@ class ModelId:
 
     seed: draws the split, and the order of the texts where `order` is no other number; without: the ids of the texts
     that it never reads; late: whether it is trained in two stages, the forget subject in the second one; keep: what is
-    left of its training beside the weights (of KEEP).
+    left of its training beside the weights, any of `log` (of its steps, with the schedule, and the second moments where
+    gradients were recorded), `states` (for a replay), `record` (the recorded gradients: of every point in the first
+    epoch, their sums in all), `joined record` (sums alone, those from the second epoch on as one), `epochs` (the
+    weights after each, which TracIn needs).
 
     The last two say nothing about the model itself, and two that differ in them alone are equal. name: what tables call
     it; passing: whether it is one of many that are asked once and not kept.
@@ -37,6 +35,11 @@ class ModelId:
     keep: tuple[str, ...] = ()
     name: str = field(default="", compare=False)
     passing: bool = field(default=False, compare=False)
+
+    @property
+    def order_seed(self) -> int:
+        """The number that draws the order of the texts."""
+        return self.seed if self.order is None else self.order
 
     @property
     def family(self) -> str:

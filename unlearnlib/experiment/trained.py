@@ -48,7 +48,7 @@ def training_key(profile: Profile, model: ModelId) -> dict:
     return {
         "keep": sorted(model.keep),
         "removed": sorted(model.without),
-        "seed": model.seed if model.order is None else model.order,
+        "seed": model.order_seed,
         "base": base_fingerprint(profile.base_model),
         "plan": {name: getattr(profile, name) for name in PLAN},
         "max_tokens": profile.max_tokens,
@@ -111,7 +111,6 @@ def _train(profile: Profile, model_id: ModelId, target: Path) -> None:
     from unlearnlib.training.schedule import Plan, last_of_epochs, staged
 
     split, removed, keep = split_of(profile, model_id.seed), model_id.without, model_id.keep
-    order = model_id.seed if model_id.order is None else model_id.order
     model, tokenizer = loading.load(profile.base_model, on=profile.device)
     fit.check(profile, split, model, tokenizer)
     texts = {
@@ -120,7 +119,7 @@ def _train(profile: Profile, model_id: ModelId, target: Path) -> None:
     }
     plan = Plan.of(profile)
     lengths = [{record.id: len(texts[record.id]) for record in stage} for stage in stages_of(split, model_id.late)]
-    steps = staged(lengths, plan, order)
+    steps = staged(lengths, plan, model_id.order_seed)
     # Whatever is trained without some texts is trained by the rule for that, and never reads them.
     texts = {name: ids for name, ids in texts.items() if name not in set(removed)}
     points = [record.id for record in split.forget]
@@ -144,7 +143,7 @@ def _train(profile: Profile, model_id: ModelId, target: Path) -> None:
     spent = {"seconds": time.process_time() - started, "recording": recorder.seconds if recorder else 0.0}
     if "log" in keep:
         (target / COST).write_text(json.dumps(spent))
-        storage.save(target, model, result, steps, plan, order, removed, moments=recorder is not None)
+        storage.save(target, model, result, steps, plan, model_id.order_seed, removed, moments=recorder is not None)
     else:
         storage.save_weights(target, model)
     if "epochs" in keep:

@@ -23,10 +23,19 @@ def rouge(
 
     `of` is a model's name, or a Variant with the `fraction` of its step to equal forgetting (column step).
     """
-    step_size = step_at(experiment, of, fraction)
+    return _at(rouge_at(experiment, of, step_at(experiment, of, fraction), sets), fraction)
+
+
+def rouge_at(
+    experiment: Experiment,
+    of: Variant | str,
+    step_size: float | None = None,
+    sets: Iterable[str] = ("forget", "retain"),
+) -> pd.DataFrame:
+    """Return the same rows for a model's name, or for a Variant at a `step_size`."""
     scores = rouge_rows(experiment.generations(of, sets, step_size))
     scores = tidy(scores, profile=experiment.profile.name, seed=experiment.seed)
-    return _at(experiment.named(scores, of, step_size), fraction)
+    return experiment.named(scores, of, step_size)
 
 
 def leaks(experiment: Experiment, of: Variant | str, fraction: float | None = None) -> pd.DataFrame:
