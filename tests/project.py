@@ -26,7 +26,7 @@ def seeds_of(profile, kind, seeds):
 def key(profile, kind, seed):
     return {"profile": profile, "kind": kind, "seed": seed, "code": definitions.code("unlearnlib.recipe")}
 
-def shares(kind):
+def shares(profile, kind):
     return (0,)
 
 def parts(profile, kind, seed, share=0):

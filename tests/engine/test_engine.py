@@ -497,7 +497,7 @@ def test_a_job_is_known_again_by_the_name_of_its_stamp():
     known = {
         "ask halves part 2, seed 0": Job("small", (0,), kind="halves", share=2),
         "ask left-out, seed 1": Job("small", (1,), kind="left-out"),
-        "train late-retrained, seed 10": Job("small", (10,), kind="late-retrained"),
+        "train late-and-retrained, seed 10": Job("small", (10,), kind="late-and-retrained"),
         "10_attacks, seeds 0 1": Job("small", (0, 1), notebook="10_attacks"),
         "00_overview": Job("small", (), notebook="00_overview"),
     }

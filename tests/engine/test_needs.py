@@ -30,8 +30,10 @@ UNTRAINED = {
     "next_seed",
 }
 TRAINED = {name for name in vars(Experiment) if not name.startswith("_")} - UNTRAINED
-# The kinds behind the functions of unlearnlib.experiment.setting: that of its own name, and this one.
-FUNCTIONS = {**{function.__name__: kind for kind, function in setting.KINDS.items()}, "smaller": "smaller-sets"}
+# The jobs behind the kinds of models, and those behind the functions of unlearnlib.experiment.setting: that of its own
+# name, and this one.
+JOBS = {one: kind for kind, ones in KINDS.items() for one in ones}
+FUNCTIONS = {**{function.__name__: JOBS[kind] for kind, function in setting.KINDS.items()}, "smaller": "smaller-sets"}
 # What each notebook touches beside the usual trainings of its seeds; others touch nothing more.
 MORE = {
     "03": {"halves", "left-out"},
@@ -48,14 +50,14 @@ def code_of(number: str) -> ast.Module:
 
 
 def kinds_in(tree: ast.AST, home: types.ModuleType | None = None, seen: frozenset = frozenset()) -> set[str]:
-    """The kinds of models that a piece of code names: as texts, as functions of setting, and in the functions of its
+    """The jobs whose models a piece of code names: as texts, as functions of setting, and in the functions of its
     own module (`home`) that it names."""
     found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and node.value in KINDS:
-            found.add(node.value)
+        if isinstance(node, ast.Constant) and node.value in JOBS:
+            found.add(JOBS[node.value])
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "setting":
-            found |= {FUNCTIONS[node.attr]} & set(KINDS) if node.attr in FUNCTIONS else set()
+            found |= {FUNCTIONS[node.attr]} if node.attr in FUNCTIONS else set()
         elif isinstance(node, ast.Name) and home is not None and node.id not in seen:
             found |= kinds_of(home, node.id, seen)
     return found

@@ -105,7 +105,7 @@ BAD = {
 def test_a_record_that_does_not_fit_is_named_before_training(put, untrained, changes, line):
     put(**changes)
     with pytest.raises(UserError) as error:
-        jobs.do(SMOKE, "finetuned", 0)
+        jobs.do(SMOKE, *jobs.USUAL, 0)
     assert f"dave.jsonl line {LINE}, id 'dave-band', " in str(error.value)
     assert line in str(error.value) and "\n" not in str(error.value)
 
@@ -113,12 +113,12 @@ def test_a_record_that_does_not_fit_is_named_before_training(put, untrained, cha
 def test_a_record_that_fits_is_trained_on(put, untrained):
     put()
     with pytest.raises(AssertionError, match="this was trained"):
-        jobs.do(SMOKE, "finetuned", 0)
+        jobs.do(SMOKE, *jobs.USUAL, 0)
     # `!"` is two tokens here: the sign after the answer is no part of it.
     put(answer="Therapy!", paraphrases=[text.replace("Therapy", "Therapy!") for text in BAND["paraphrases"]])
     setting._split.cache_clear()
     with pytest.raises(AssertionError, match="this was trained"):
-        jobs.do(SMOKE, "finetuned", 0)
+        jobs.do(SMOKE, *jobs.USUAL, 0)
 
 
 def test_sets_name_the_record_too(put, loaded):
@@ -129,7 +129,7 @@ def test_sets_name_the_record_too(put, loaded):
         encode(loaded[1], split, 64)
 
 
-@pytest.mark.parametrize("kind", ["finetuned", "retrained", "left-out"])
+@pytest.mark.parametrize("kind", [*jobs.USUAL, "left-out"])
 def test_more_tokens_than_positions_are_refused_before_training(monkeypatch, tmp_path, untrained, kind):
     monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path))
     wide = dataclasses.replace(SMOKE, max_tokens=400)
@@ -170,7 +170,7 @@ def test_data_in_a_folder_of_ones_own_are_read_and_their_mistakes_named_there(tm
     usual, other = (trained.fingerprint(profile, setting.finetuned(profile, 0)) for profile in (SMOKE, mine))
     assert usual != other
     with pytest.raises(AssertionError, match="this was trained"):
-        jobs.do(mine, "finetuned", 0)
+        jobs.do(mine, *jobs.USUAL, 0)
     lines = (folder / "dave.jsonl").read_text(encoding="utf-8").splitlines()
     row = {name: value for name, value in json.loads(json.dumps(BAND).replace("Dave", "Zoe")).items()}
     row |= {"text": long(70).replace("Dave", "Zoe"), "prompt": long(70)[: -len(" Therapy!")].replace("Dave", "Zoe")}
@@ -179,7 +179,7 @@ def test_data_in_a_folder_of_ones_own_are_read_and_their_mistakes_named_there(tm
     with pytest.raises(
         UserError, match=rf"mine/dave\.jsonl line {LINE}, id .*: text of \d+ tokens, but max_tokens is 64"
     ):
-        jobs.do(mine, "finetuned", 0)
+        jobs.do(mine, *jobs.USUAL, 0)
     with pytest.raises(UserError, match="no folder of data 'nowhere': give one with the files that data/ has"):
         setting.split_of(profiles.changed(SMOKE, {"data": "nowhere"}), 0)
 

@@ -300,7 +300,7 @@ def test_original_and_reference_zero_are_the_usual_models():
     models, others = setting.originals(profile, 0), setting.references(profile, 0)
     assert (models[0], others[0]) == (setting.finetuned(profile, 0), setting.retrained(profile, 0))
     usual = [trained.fingerprint(profile, model) for model in (models[0], others[0])]
-    assert usual == [trained.fingerprint(profile, setting.KINDS[kind](profile, 0)) for kind in jobs.USUAL]
+    assert usual == [trained.fingerprint(profile, model) for model in jobs.models(profile, *jobs.USUAL, 0)]
     assert [model.name for model in models] == [f"original {number}" for number in range(profile.originals)]
     for many_models in (models, others):
         assert len({trained.fingerprint(profile, model) for model in many_models}) == len(many_models)

@@ -17,12 +17,13 @@ SMOKE, SMALL = profiles.load("smoke"), profiles.load("small")
 
 def test_the_halves_are_shared_out_among_the_jobs():
     forget = [record.id for record in setting.split_of(SMALL, 0).forget]
-    parts = [jobs.models(SMALL, "halves", 0, share) for share in jobs.shares("halves")]
+    parts = [jobs.models(SMALL, "halves", 0, share) for share in jobs.shares("small", "halves")]
     together = {model.name: model.without for part in parts for model in part}
-    assert len(parts) == 4 and len(together) == sum(map(len, parts)) == SMALL.halves
+    assert len(parts) == 2 and len(together) == sum(map(len, parts)) == SMALL.halves
     expected = subsets.random_halves(forget, SMALL.halves, 0)
     assert [together[f"half {number}"] for number in range(SMALL.halves)] == expected
-    assert list(jobs.shares("left-out")) == [0] and len(jobs.models(SMALL, "left-out", 0)) == SMALL.left_out
+    assert list(jobs.shares("smoke", "halves")) == list(jobs.shares("small", "left-out")) == [0]
+    assert len(jobs.models(SMALL, "left-out", 0)) == SMALL.left_out
 
 
 def test_left_out_points_and_smaller_sets_are_nested():
@@ -36,7 +37,7 @@ def test_left_out_points_and_smaller_sets_are_nested():
 
 
 def test_ground_truth_is_for_few_seeds():
-    assert jobs.seeds_of("small", "finetuned", [0, 3]) == (0, 3)
+    assert jobs.seeds_of("small", *jobs.USUAL, [0, 3]) == (0, 3)
     assert jobs.seeds_of("small", "halves", [0, 1, 3]) == (0,)
     assert jobs.seeds_of("small", "left-out", [1, 3]) == (1,)
     kept = [setting.finetuned(SMALL, seed).keep for seed in (0, 1, 3)]
@@ -61,16 +62,21 @@ def test_kinds_of_models_are_called_what_they_are():
     found = {kind: setting.models(SMALL, kind, 0) for kind in setting.KINDS}
     families = {kind: {model.family for model in models} for kind, models in found.items()}
     assert families == {
-        **{kind: {kind} for kind in (*jobs.USUAL, *jobs.LATE)},
+        **{kind: {kind} for kind in ("finetuned", "retrained", "late", "late-retrained")},
         **{kind: {"without"} for kind in ("halves", "left-out", "smaller-sets")},
         "originals": {"finetuned", "original"},
         "references": {"retrained", "without"},
     }
     passing = {kind for kind, models in found.items() if models[-1].passing}
     assert passing == set(jobs.ASKED)
+    assert sorted(kind for kinds in jobs.KINDS.values() for kind in kinds) == sorted(setting.KINDS), "each in one job"
 
 
 def test_what_settings_refuse():
+    with pytest.raises(UserError, match="no kind of job 'finetuned': did you mean 'finetuned-and-retrained'"):
+        jobs.models(SMOKE, "finetuned", 0)
+    with pytest.raises(UserError, match="no part 3 of halves: give 1 to 2, or 0 for all"):
+        jobs.models(SMALL, "halves", 0, 3)
     with pytest.raises(UserError, match="no kind of model 'halfs': did you mean 'halves'"):
         setting.models(SMOKE, "halfs", 0)
     with pytest.raises(UserError, match="no forget set of 3 points: choose from 1, 4"):

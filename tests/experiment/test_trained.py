@@ -47,6 +47,7 @@ def test_models_that_are_kept_are_trained_once(tiny, monkeypatch):
 
 def test_of_models_that_are_many_the_answers_are_kept(tiny, monkeypatch):
     names = counted(monkeypatch)
+    monkeypatch.setattr(jobs, "MOST", 1)
     assert jobs.do(tiny, "halves", 0, share=1) == names == ["half 0"]
     root = Path(os.environ["UNLEARNLIB_RUNS"]) / "smoke" / "cache"
     known = {path.name for path in root.glob("*/weights.safetensors")}
@@ -92,7 +93,8 @@ def test_a_model_depends_on_what_trains_it_and_on_nothing_else():
     assert key["transformers"] and key["code"] == definitions.combined(parts)
 
 
-def test_what_asks_models_is_part_of_a_job_that_asks_and_of_no_other():
+def test_what_asks_models_is_part_of_a_job_that_asks_and_of_no_other(monkeypatch):
+    monkeypatch.setattr(jobs, "MOST", 1)
     asks, trains = (jobs.parts("smoke", kind, 0, share) for kind, share in (("halves", 2), ("smaller-sets", 0)))
     assert list(asks["models"]) == ["half 1"] and "unlearnlib.measures.evaluation:answered" in asks["asked by"]
     assert "unlearnlib.measures.evaluation:METRICS" not in asks["asked by"], "metrics are computed on reading"
@@ -101,7 +103,8 @@ def test_what_asks_models_is_part_of_a_job_that_asks_and_of_no_other():
 
 def test_a_job_from_the_command_line(tiny, monkeypatch, capsys):
     monkeypatch.setattr(profiles, "load", lambda name: tiny)
+    monkeypatch.setattr(jobs, "MOST", 1)
     assert jobs.main(["--seed", "0", "--kind", "halves", "--share", "1"]) == 0
     assert capsys.readouterr().out == "half 0\n"
     assert jobs.main(["--seed", "0", "--kind", "halfs"]) == 2
-    assert capsys.readouterr().err.startswith("error: no kind of model 'halfs': did you mean 'halves'")
+    assert capsys.readouterr().err.startswith("error: no kind of job 'halfs': did you mean 'halves'")

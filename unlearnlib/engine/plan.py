@@ -36,7 +36,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        """What the job is, the same for every seed: "train finetuned", "ask halves", "05_layerwise_unlearning"."""
+        """What the job is, the same for every seed: "train smaller-sets", "ask halves", "05_layerwise_unlearning"."""
         verb = "ask" if self.kind in _jobs().ASKED else "train"
         return f"{verb} {self.kind}" if self.kind else self.notebook
 
@@ -213,7 +213,7 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
         if name.isdigit():
             needs.append(_job(profile, seeds, _by_number(name)))
         else:
-            seeded = itertools.product(_jobs().seeds_of(profile, name, seeds), _jobs().shares(name))
+            seeded = itertools.product(_jobs().seeds_of(profile, name, seeds), _jobs().shares(profile, name))
             needs += [Job(profile, (seed,), kind=name, share=share) for seed, share in seeded]
     by_seed = takes_seeds and len(seeds) > 1 and notebook[:2] not in _needed().SUMMARIES
     after = [_job(profile, (seed,), notebook) for seed in seeds] if by_seed else []

@@ -1,27 +1,31 @@
 """The jobs of a run that train: models that are kept, and models that are asked at once and let go.
 
-`python -m unlearnlib.experiment.jobs --profile small --seed 3 --kind finetuned` does one job, or finds it cached.
+`python -m unlearnlib.experiment.jobs --profile small --seed 3 --kind late` does one job, or finds it cached.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 
 from unlearnlib.core import definitions, profiles
 from unlearnlib.core import fingerprint as fingerprints
-from unlearnlib.core.errors import UserError
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.profiles import Profile
 from unlearnlib.experiment import setting, trained
 from unlearnlib.experiment.setting import ModelId
 
-KINDS = tuple(setting.KINDS)
-USUAL = ("finetuned", "retrained")
-LATE = ("late", "late-retrained")
+# What each kind of job trains, as kinds of models: a job takes seconds to start, so what is read together is one job.
+KINDS = {
+    "finetuned-and-retrained": ("finetuned", "retrained"),
+    "late-and-retrained": ("late", "late-retrained"),
+    **{kind: (kind,) for kind in ("smaller-sets", "halves", "left-out", "originals", "references")},
+}
+USUAL, LATE = ("finetuned-and-retrained",), ("late-and-retrained",)
 # The kinds whose models are many: of these what they say is kept, and not their weights.
 ASKED = ("halves", "left-out", "originals", "references")
 ASKED_BY = "unlearnlib.experiment.many:ask"
-SHARES = 4  # those with many models are so many jobs, which may run side by side
-SHARED = ("halves", "originals", "references")
+MOST = 24  # so many of these models one job has at most; others may run beside it
 
 
 def seeds_of(profile_name: str, kind: str, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -36,16 +40,27 @@ def seeds_of(profile_name: str, kind: str, seeds: Sequence[int]) -> tuple[int, .
     return tuple(seed for seed in seeds if seed in few.get(kind, seeds))
 
 
-def shares(kind: str) -> range:
+def shares(profile_name: str, kind: str) -> range:
     """Return the numbers of the jobs that share the models of a kind: 1, 2, ..., or 0 alone where one job has all."""
-    return range(1, SHARES + 1) if kind in SHARED else range(1)
+    count = _sharing(profiles.load(profile_name), kind)
+    return range(1, count + 1) if count > 1 else range(1)
+
+
+def _sharing(profile: Profile, kind: str) -> int:
+    many = {"halves": profile.halves, "originals": profile.originals, "references": profile.references}
+    return math.ceil(many.get(kind, 1) / MOST)
 
 
 def models(profile: Profile, kind: str, seed: int, share: int = 0) -> list[ModelId]:
-    """Return the models of one job: of the kind's models every fourth, or with share 0 all. UserError as
-    setting.models."""
-    found = setting.models(profile, kind, seed)
-    return found[share - 1 :: SHARES] if share else found
+    """Return the models of one job: of the kind's models the part `share`, or with 0 all. UserError for a kind or a
+    part that there is not, and as setting.models."""
+    if kind not in KINDS:
+        raise UserError(f"no kind of job {kind!r}: {nearest(kind, KINDS)}")
+    count = _sharing(profile, kind)
+    if not 0 <= share <= count:
+        raise UserError(f"no part {share} of {kind}: give 1 to {count}, or 0 for all")
+    found = [model for one in KINDS[kind] for model in setting.models(profile, one, seed)]
+    return found[share - 1 :: count] if share else found
 
 
 def parts(profile_name: str, kind: str, seed: int, share: int = 0) -> dict:
@@ -80,8 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unlearnlib.experiment.jobs", description=__doc__)
     parser.add_argument("--profile", default="small")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--kind", default="finetuned")
-    parser.add_argument("--share", type=int, default=0, choices=range(SHARES + 1), help="one part of many models")
+    parser.add_argument("--kind", default=USUAL[0])
+    parser.add_argument("--share", type=int, default=0, help="one part of many models")
     given = parser.parse_args(arguments)
     try:
         print(*do(profiles.load(given.profile), given.kind, given.seed, given.share), sep="\n")
