@@ -2,6 +2,9 @@
 
 import os
 
+# Two processes of two threads each are several times slower than of one, also where pytest is started by hand.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 
