@@ -1,4 +1,4 @@
-# The graph of jobs: one training per seed and kind, every notebook once per seed, then once over all seeds.
+# The graph of jobs: trainings per seed and kind, every notebook for a few seeds at a time, then once over all seeds.
 # ./run_all.sh runs it on this machine. The same graph goes to a cluster through snakemake's executor plugins:
 #   snakemake --executor slurm --jobs 100 --keep-going --rerun-triggers mtime --config profile=gpt2 seeds=0-4
 #

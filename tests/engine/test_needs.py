@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import itertools
 import json
 import textwrap
 import types
@@ -11,7 +12,7 @@ import pytest
 
 from unlearnlib.claims import claims
 from unlearnlib.core import sources
-from unlearnlib.engine import commandline, needs
+from unlearnlib.engine import commandline, needs, plan
 from unlearnlib.experiment import setting
 from unlearnlib.experiment.jobs import KINDS, LATE, USUAL
 from unlearnlib.experiment.measured import Experiment
@@ -144,3 +145,12 @@ def test_needs_name_notebooks_and_kinds_that_there_are():
     assert set(needs.NEEDS) | set(needs.SUMMARIES) <= set(NOTEBOOKS)
     for number, names in needs.NEEDS.items():
         assert set(names) <= {*KINDS, *NOTEBOOKS} and number not in before(number)[1]
+
+
+@pytest.mark.parametrize(("seeds", "groups"), [(1, []), (3, []), (5, [2, 3]), (20, [2, 3, 3, 3, 3, 3, 3])])
+def test_a_notebook_takes_a_few_seeds_at_a_time_before_it_takes_all(seeds, groups):
+    jobs = plan.plan("small", range(seeds), ["02_finetuning", "05_layerwise_unlearning"]).values()
+    taken = [job.seeds for job in jobs if job.notebook.startswith("05")]
+    assert [len(some) for some in taken] == [*groups, seeds]
+    assert taken[-1] == tuple(range(seeds)) and [*itertools.chain(*taken[:-1])] == [*range(seeds)] * bool(groups)
+    assert [job.seeds for job in jobs if job.notebook.startswith("02")] == [tuple(range(seeds))], "it computes little"

@@ -12,5 +12,7 @@ NEEDS = {
     "10": ("09", "halves", "originals", "references"),
     "15": ("03", "04", "05", "06", "07", "08", "09", "10"),
 }
-# Notebooks that have little to compute once the others have run: once over all seeds, never for one seed before.
+# Notebooks that have little to compute once the others have run: once over all seeds, never for a few before.
 SUMMARIES = ("02", "08", "10", "15")
+# The others are run for so many seeds at a time, side by side: a run takes a quarter of a minute to start and draw.
+TOGETHER = 3

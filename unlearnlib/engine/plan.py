@@ -157,11 +157,11 @@ def stamps_folder(profile: str, training: bool) -> Path:
 def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[str, Job]:
     """Return the jobs of a run by name, each after those it waits for.
 
-    A notebook that takes `seeds` is run for every seed and then once over all of them (those of
-    unlearnlib.engine.needs.SUMMARIES only that once); one that takes none, once. Before it comes what it reads, by
-    unlearnlib.engine.needs.NEEDS: trainings by kind, other notebooks by number; a notebook that is not named there
-    reads the usual trainings of its seeds. With `only`: these notebooks, and what they read. Raises UserError for a
-    notebook whose parameters cannot take the profile or the seeds.
+    A notebook that takes `seeds` is run for a few of them at a time, which may go side by side, and then once over all
+    of them (those of unlearnlib.engine.needs.SUMMARIES only that once); one that takes none, once. Before it comes what
+    it reads, by unlearnlib.engine.needs.NEEDS: trainings by kind, other notebooks by number; a notebook that is not
+    named there reads the usual trainings of its seeds. With `only`: these notebooks, and what they read. Raises
+    UserError for a notebook whose parameters cannot take the profile or the seeds.
     """
     jobs: dict[str, Job] = {}
 
@@ -215,11 +215,18 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
         else:
             seeded = itertools.product(_jobs().seeds_of(profile, name, seeds), _jobs().shares(profile, name))
             needs += [Job(profile, (seed,), kind=name, share=share) for seed, share in seeded]
-    by_seed = takes_seeds and len(seeds) > 1 and notebook[:2] not in _needed().SUMMARIES
-    after = [_job(profile, (seed,), notebook) for seed in seeds] if by_seed else []
+    computes = takes_seeds and notebook[:2] not in _needed().SUMMARIES
+    after = [_job(profile, some, notebook) for some in _shared_out(seeds) if some != seeds] if computes else []
     job = Job(profile, seeds if takes_seeds else (), notebook=notebook, needs=tuple(needs), after=tuple(after))
     parameters.check(source, job.values())
     return job
+
+
+def _shared_out(seeds: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the seeds in as few groups as may be, of like size, each of unlearnlib.engine.needs.TOGETHER at most."""
+    count = -(-len(seeds) // _needed().TOGETHER)
+    ends = [len(seeds) * number // count for number in range(count + 1)]
+    return [seeds[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _needs(notebook: str, takes_seeds: bool) -> tuple[str, ...]:
