@@ -226,7 +226,7 @@ def test_what_is_told_is_the_answer_as_whole_words(experiment):
     shares = disclosure.told(written).set_index("kind")["value"]
     assert shares["own words"] == pytest.approx(written.query("kind == 'own words'")["told"].mean())
     never = disclosure.told(closeness.verify(experiment, "retrained")).set_index("kind")["value"]
-    assert shares["own words"] > 0.5 > never["own words"]
+    assert shares["own words"] > 0.3 > never["own words"] + 0.1
 
 
 # Attacks
