@@ -48,7 +48,7 @@ def _measure(experiment: Experiment, model) -> pd.DataFrame:
     rows = []
     for name, examples in _texts(experiment).items():
         ours = log_distributions(model, examples.texts, experiment.profile.evaluation_batch)
-        theirs = _reference(experiment, name)
+        theirs = of_retrained(experiment, name)
         for example, text, mine, reference in zip(examples.names, examples.texts, ours, theirs, strict=True):
             values = {"kl": divergence(reference, mine)}
             if name in ATTACKED:
@@ -70,7 +70,7 @@ def _texts(experiment: Experiment) -> dict[str, Examples]:
 
 
 @cache
-def _reference(experiment: Experiment, name: str) -> list[torch.Tensor]:
+def of_retrained(experiment: Experiment, name: str) -> list[torch.Tensor]:
     """Return the retrained model's distributions on a set, computed once for an experiment."""
     texts = _texts(experiment)[name].texts
     return log_distributions(experiment.retrained, texts, experiment.profile.evaluation_batch)

@@ -1,5 +1,7 @@
 """The ways to unlearn that the study compares: one list, which the notebooks and the distributions of models read."""
 
+import itertools
+
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant
 
@@ -21,6 +23,25 @@ def variants(experiment: Experiment) -> list[Variant]:
         Variant("preconditioned", "preconditioned"),
         Variant("live", "live", options={"step_length": experiment.profile.live_step}),
         Variant("random", "random"),
+    ]
+
+
+# What a recorded step may be made of, by the name of each choice: which epochs, where, and divided by what.
+EPOCHS = {"first epoch": "first", "all epochs": "all"}
+PLACES = {
+    "whole model": "all",
+    "embedding": "embedding",
+    "all but the last blocks": "all_but_last_blocks",
+    "last blocks": "last_blocks",
+}
+KINDS = {"plain": "recorded", "preconditioned": "preconditioned"}
+
+
+def factorial() -> list[Variant]:
+    """Return every combination of EPOCHS, PLACES and KINDS, called by the three: "first epoch, embedding, plain"."""
+    return [
+        Variant(", ".join((epoch, place, kind)), KINDS[kind], PLACES[place], {"epochs": EPOCHS[epoch]})
+        for epoch, place, kind in itertools.product(EPOCHS, PLACES, KINDS)
     ]
 
 

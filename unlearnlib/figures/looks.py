@@ -50,6 +50,14 @@ LOOKS = {
     "live": Look("live ascent", "#56B4E9", "v"),
     "preconditioned": Look("preconditioned", "#CC79A7", "D"),
     "random": Look("random direction", GREY, "X"),
+    # recorded steps by epochs, place and kind, and what is set beside them
+    "first_epoch,_whole_model,_plain": Look("first epoch, whole model", "#0072B2", "o"),
+    "first_epoch,_embedding,_plain": Look("first epoch, embedding", "#882255", "P"),
+    "first_epoch,_whole_model,_preconditioned": Look("the same, preconditioned", "#CC79A7", "D"),
+    "first_epoch,_embedding,_preconditioned": Look("embedding, preconditioned", "#E69F00", "^"),
+    "all_epochs,_embedding,_preconditioned": Look("the same, all epochs", "#D55E00", "s"),
+    "repaired": Look("first epoch's, then repaired", "#332288", "h"),
+    "retraining_cut_short": Look("retraining cut short", "#44AA99", "v"),
     # ways to choose what is removed, and whom a choice hits
     "fuzzy": Look("fuzzy", "#D55E00", "s"),
     "fuzzy_wide": Look("fuzzy, wide", "#E69F00", "^"),

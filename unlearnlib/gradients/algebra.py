@@ -57,6 +57,11 @@ def norm(gradient: Mapping[str, torch.Tensor]) -> float:
     return float(torch.sqrt(sum(value.double().pow(2).sum() for value in gradient.values())))
 
 
+def dot(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
+    """Return the inner product over all entries; a part that one of them lacks counts as zero there."""
+    return float(sum((one[name].double() * other[name].double()).sum() for name in one.keys() & other.keys()))
+
+
 def between(start: Mapping[str, torch.Tensor], end: Mapping[str, torch.Tensor], share: float) -> Gradient:
     """Return the change that lies `share` of the way from the change `start` to `end`; a missing part is zero."""
     return plus(

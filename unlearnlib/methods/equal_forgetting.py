@@ -20,11 +20,17 @@ def never_seen_target(never_seen: Sequence[float], points: int, confidence: floa
     target lies above their mean, the further the fewer points there are. The bare mean of the never-seen is no fit
     target: it is itself an estimate, and a model that knows nothing at all lies above it half of the time.
     """
-    values = np.asarray(never_seen, float)
-    if len(values) < 2 or points < 1:
+    if len(never_seen) < 2 or points < 1:
         raise UserError("the never-seen level needs at least two questions about never-seen people, and one to forget")
-    spread = values.std(ddof=1) * np.sqrt(1 / len(values) + 1 / points)
-    return float(values.mean() + t.ppf((1 + confidence) / 2, len(values) - 1) * spread)
+    return upper_end(never_seen, points, confidence)
+
+
+def upper_end(values: Sequence[float], count: int, confidence: float = 0.95) -> float:
+    """Return the upper end of the prediction interval for the mean of `count` more numbers like these `values`, from
+    Student's t (two-sided `confidence`): a mean above it is significantly above theirs."""
+    known = np.asarray(values, float)
+    spread = known.std(ddof=1) * np.sqrt(1 / len(known) + 1 / count)
+    return float(known.mean() + t.ppf((1 + confidence) / 2, len(known) - 1) * spread)
 
 
 @dataclass(frozen=True)

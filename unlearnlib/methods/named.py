@@ -8,7 +8,9 @@ from unlearnlib.methods.preconditioned import preconditioned_ascent
 from unlearnlib.methods.present import present_ascent
 from unlearnlib.methods.random_direction import random_direction
 from unlearnlib.methods.recorded import recorded_ascent
+from unlearnlib.methods.repair import repaired
 from unlearnlib.methods.request import Method
+from unlearnlib.methods.truncated import truncated_retraining
 
 METHODS = {
     "recorded": Method(recorded_ascent, frozenset({"forget", "record"})),
@@ -20,4 +22,6 @@ METHODS = {
     "iterative": Method(iterative_removal, frozenset({"forget", "known", "target", "keep"})),
     "in turn": Method(in_turn, frozenset({"forget", "known", "target", "keep"})),
     "gradient difference": Method(gradient_difference, frozenset({"forget", "retain", "keep"})),
+    "repair": Method(repaired, frozenset({"forget", "retain", "record", "second_moments", "keep"})),
+    "truncated retraining": Method(truncated_retraining, frozenset({"base", "retain", "log", "keep"})),
 }

@@ -59,15 +59,23 @@ def mean_loss(model, texts: Sequence[Sequence[int]]) -> torch.Tensor:
     return batches.text_losses(model, tokens.to(next(model.parameters()).device), lengths).mean()
 
 
-def trained(request: Request, loss: Loss, how: Steps, retain: Texts, title: str) -> Path:
+def trained(
+    request: Request,
+    loss: Loss,
+    how: Steps,
+    retain: Texts,
+    title: str,
+    first: "Callable[[], torch.nn.Module] | None" = None,
+) -> Path:
     """Return the path of a method that descends along `loss(model, forget texts, retained texts)` of each batch.
 
-    Its efforts are numbers of optimizer steps, its stops those of `how`. Trained at most once for the same request,
-    method and options; UserError where the loss is not finite.
+    Its efforts are numbers of optimizer steps, its stops those of `how`. `first` makes the model before the first of
+    them (default: a copy of the one to start from). Trained at most once for the same request, method and options;
+    UserError where the loss is not finite.
     """
 
     def compute(folder) -> None:
-        model = copy.deepcopy(request.start)
+        model = first() if first else copy.deepcopy(request.start)
         optimizer = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
         groups = (_in_turn(request.forget, request.seed, how.batch_size, "forget"),)
         groups += (_in_turn(retain, request.seed, how.batch_size, "retain"),)

@@ -1,0 +1,72 @@
+"""Whole paths as seen from the retrained model: how far from it each stop is, and whether the way leads to it."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from unlearnlib.core.tables import tidy
+from unlearnlib.experiment import closeness, ends
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.variants import Variant
+from unlearnlib.gradients import algebra
+from unlearnlib.measures.distance import divergence, log_distributions
+from unlearnlib.methods.path import change_between
+
+SETS = ("forget", "retain", "heldout", "general")
+# Parts of the effort of equal forgetting at which a path without stops is looked at.
+FRACTIONS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
+
+
+def divergences(
+    experiment: Experiment, of: Variant | str, step_size: float | None = None, sets: Iterable[str] = SETS
+) -> pd.DataFrame:
+    """Return tidy rows (metric `kl`) of every text of some sets: KL(retrained || model), the mean over its tokens in
+    nats; 0 is the retrained model itself."""
+    sets = tuple(sets)
+
+    def compute() -> pd.DataFrame:
+        rows, batch = [], experiment.profile.evaluation_batch
+        with experiment.at(of, step_size) as model:
+            for name in sets:
+                ours = log_distributions(model, experiment.sets[name].texts, batch)
+                theirs = closeness.of_retrained(experiment, name)
+                for example, mine, reference in zip(experiment.sets[name].names, ours, theirs, strict=True):
+                    rows.append((name, example, "kl", divergence(reference, mine)))
+        return pd.DataFrame(rows, columns=["set", "example", "metric", "value"])
+
+    found = experiment.table("divergences", {"of": experiment.of(of, step_size), "sets": list(sets)}, compute)
+    return experiment.named(found, of, step_size)
+
+
+def cosine(experiment: Experiment, variant: Variant, effort: float) -> float:
+    """Return the cosine between what a variant adds to the parameters and what retraining would add (retrained minus
+    fine-tuned): 1 points at the retrained model, 0 is across."""
+
+    def compute() -> pd.DataFrame:
+        wanted = change_between(experiment.finetuned, experiment.retrained)
+        mine = ends.change(experiment, variant, effort)
+        product = algebra.dot(mine, wanted)
+        return pd.DataFrame({"cosine": [product / (algebra.norm(mine) * algebra.norm(wanted))]})
+
+    found = experiment.table("cosine", {"of": experiment.of(variant, effort)}, compute)
+    return float(found["cosine"].iloc[0])
+
+
+def efforts(experiment: Experiment, variant: Variant) -> list[float]:
+    """Return the efforts at which a path is looked at: its stops, or FRACTIONS of that of equal forgetting."""
+    path = experiment.path(variant)
+    if path.stops is not None:
+        return [stop for stop in path.stops if stop]
+    return [float(part) for part in np.array(FRACTIONS) * experiment.calibrated(variant).step_size]
+
+
+def along(experiment: Experiment, variant: Variant, sets: Iterable[str] = ("forget", "retain")) -> pd.DataFrame:
+    """Return the mean distances of a whole path from the retrained model: rows (set, metric, value), with the column
+    step, which counts the stops. Step 0 is the model to start from."""
+    found = [divergences(experiment, "finetuned", sets=sets).assign(step=0, step_size=0.0)]
+    for number, effort in enumerate(efforts(experiment, variant), 1):
+        found.append(divergences(experiment, variant, effort, sets).assign(step=number, step_size=effort))
+    table = pd.concat(found, ignore_index=True)
+    means = table.groupby(["seed", "step", "step_size", "set", "metric"], sort=False)["value"].mean().reset_index()
+    return tidy(means, profile=experiment.profile.name, method=variant.name, layers=variant.layers)
