@@ -8,6 +8,7 @@ A number that cannot be computed (one pair, no spread) is NaN, with a `note` tha
 (an unknown method, two rows for one pair) is a UserError. Differences are always `after - before`.
 """
 
+import gc
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -193,7 +194,11 @@ def holm(p_values) -> np.ndarray:
     p_values = np.asarray(p_values, dtype=float)
     adjusted, known = np.full(p_values.shape, np.nan), ~np.isnan(p_values)
     if known.any():
-        adjusted[known] = multipletests(p_values[known], method="holm")[1]
+        gc.freeze()  # statsmodels collects garbage in every call, which takes half a second where much is loaded
+        try:
+            adjusted[known] = multipletests(p_values[known], method="holm")[1]
+        finally:
+            gc.unfreeze()
     return adjusted
 
 
