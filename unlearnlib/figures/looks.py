@@ -53,11 +53,11 @@ LOOKS = {
     # recorded steps by epochs, place and kind, and what is set beside them
     "first_epoch,_whole_model,_plain": Look("first epoch, whole model", "#0072B2", "o"),
     "first_epoch,_embedding,_plain": Look("first epoch, embedding", "#882255", "P"),
-    "first_epoch,_whole_model,_preconditioned": Look("the same, preconditioned", "#CC79A7", "D"),
+    "first_epoch,_whole_model,_preconditioned": Look("whole model, preconditioned", "#CC79A7", "D"),
     "first_epoch,_embedding,_preconditioned": Look("embedding, preconditioned", "#E69F00", "^"),
-    "all_epochs,_embedding,_preconditioned": Look("the same, all epochs", "#D55E00", "s"),
-    "repaired": Look("first epoch's, then repaired", "#332288", "h"),
-    "retraining_cut_short": Look("retraining cut short", "#44AA99", "v"),
+    "all_epochs,_embedding,_preconditioned": Look("the same of all epochs", "#D55E00", "s"),
+    "repaired": Look("then repaired, 7 and 14 steps", "#332288", "h"),
+    "retraining_cut_short": Look("retraining, 1, 2 and 4 epochs", "#44AA99", "v"),
     # ways to choose what is removed, and whom a choice hits
     "fuzzy": Look("fuzzy", "#D55E00", "s"),
     "fuzzy_wide": Look("fuzzy, wide", "#E69F00", "^"),

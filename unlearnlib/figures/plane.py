@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.figures.looks import DARK, LOOKS, look
+from unlearnlib.figures.looks import DARK, GREY, LOOKS, look
 from unlearnlib.figures.parts import handle, in_order, marker_size, need_columns, new_figure, seeds_text
 
 AXES = {"forget": "forget set", "retain": "neighbours"}
@@ -18,8 +18,8 @@ def plane(paths: pd.DataFrame, stops: pd.DataFrame, models: pd.DataFrame, labels
     """Return the plane of distances (KL, nats a token, logarithmic): one curve a method, from doing nothing on.
 
     paths: columns seed, method, step (0: nothing done), set (forget, retain), value, the mean KL; stops: the same with
-    `stop` in place of step, of which the first one named gets an open mark and the second a full one; models: columns
-    seed, method, set, value of UNTOUCHED and CEILING. A thick line is the geometric mean over seeds, the thin ones are
+    `stop` in place of step, of which the first one named gets an open mark and the second a full one; a path without
+    any has a mark at every step; models: columns seed, method, set, value of UNTOUCHED and CEILING. A thick line is the geometric mean over seeds, the thin ones are
     the seeds. UserError where a distance is missing or is not above zero.
     """
     need_columns(paths, "seed", "method", "step", "set", "value")
@@ -35,7 +35,8 @@ def plane(paths: pd.DataFrame, stops: pd.DataFrame, models: pd.DataFrame, labels
         for _, line in part.groupby(level="seed"):
             axes.plot(line["forget"], line["retain"], color=shown.color, linewidth=0.6, alpha=0.35, zorder=2)
         mean = _mean(part, "step")
-        axes.plot(mean["forget"], mean["retain"], color=shown.color, linewidth=2, zorder=3)
+        single = {} if name in set(stops["method"]) else {"marker": shown.marker, "markersize": marker_size(shown, 6)}
+        axes.plot(mean["forget"], mean["retain"], color=shown.color, linewidth=2, zorder=3, **single)
         handles.append(handle(shown, line=True))
         handles[-1].set_label(labels.get(name, shown.label))
     chosen = in_order(stops["stop"])
@@ -55,7 +56,9 @@ def plane(paths: pd.DataFrame, stops: pd.DataFrame, models: pd.DataFrame, labels
     handles[-2].set_label("nothing forgotten")
     handles[-1].set_label("two retrained models")
     handles += [_mark(chosen[0], filled=False), *(_mark(stop, filled=True) for stop in chosen[1:])]
-    legend = figure.legend(handles=handles, loc="outside right upper", title=seeds_text(paths))
+    title = f"{seeds_text(paths).partition(',')[0]}, geometric mean"
+    legend = figure.legend(handles=handles, loc="outside right upper", title=title)
+    legend.get_title().set(color=GREY, fontsize=8.5)
     legend.set_alignment("left")
     return figure
 
