@@ -19,8 +19,8 @@ def plane(paths: pd.DataFrame, stops: pd.DataFrame, models: pd.DataFrame, labels
 
     paths: columns seed, method, step (0: nothing done), set (forget, retain), value, the mean KL; stops: the same with
     `stop` in place of step, of which the first one named gets an open mark and the second a full one; a path without
-    any has a mark at every step; models: columns seed, method, set, value of UNTOUCHED and CEILING. A thick line is the geometric mean over seeds, the thin ones are
-    the seeds. UserError where a distance is missing or is not above zero.
+    any has a mark at every step; models: columns seed, method, set, value of UNTOUCHED and CEILING. A thick line is the
+    geometric mean over seeds, the thin ones are the seeds. UserError where a distance is missing or not above zero.
     """
     need_columns(paths, "seed", "method", "step", "set", "value")
     need_columns(stops, "seed", "method", "stop", "set", "value")
