@@ -214,3 +214,37 @@ def test_the_model_card_says_what_the_notebook_measured():
         assert f"| {row['perplexity']:.2f} |" in card, f"perplexity of {name}"
         if np.isfinite(row["answer_probability"]):
             assert f"| {row['answer_probability']:.3f} |" in card, f"answer probability of {name}"
+
+
+def test_what_the_readme_says_of_the_ways_to_make_a_recorded_step_is_in_the_tables():
+    table = pd.read_csv(paths.ROOT / "results" / "12_measures.csv")
+    equal = table[table["stop"] == "equal forgetting"].pivot_table(
+        index=["method", "seed"], columns="measure", values="value"
+    )
+    nothing = table.query("method == 'finetuned'").pivot(index="seed", columns="measure", values="value")
+    nearer = (equal["forget set: KL"] < nothing["forget set: KL"]).groupby("method").all()
+    both = [f"{epochs}, embedding, preconditioned" for epochs in ("first epoch", "all epochs")]
+    assert len(nearer) == 16 and sorted(nearer[nearer].index) == sorted(both)
+    kl = np.exp(equal["forget set: KL"].groupby("method").mean())
+    first, every = (equal.loc[name] for name in both)
+    path = pd.read_csv(paths.ROOT / "results" / "12_paths.csv")
+    short = path.query("method == 'retraining cut short' and step_size == 28 and set == 'forget'")["value"]
+    left = pd.read_csv(paths.ROOT / "results" / "12_left.csv").query(
+        "stop == 'equal forgetting' and set == 'paraphrase'"
+    )
+    left = left[left["method"].isin(both) & (left["metric"] == "answer_probability")]
+    assert len(short) == 5 and left.groupby("method")["value"].mean().max() < 1 / 6
+    said = [
+        f"the embedding alone, preconditioned ({kl[both[0]]:.2f}; with all epochs {kl[both[1]]:.2f})",
+        f"Half of a retraining, 28 steps, is at {np.exp(np.log(short).mean()):.2f}",
+        f"leave completions at {first['neighbours: completions'].mean():.0%} and a perplexity of "
+        f"{np.exp(first['neighbours: perplexity'].mean()):.1f}",
+        f"with all epochs ({kl[both[1]]:.2f} against {kl[both[0]]:.2f})",
+    ]
+    test = paired_t_test(first["forget set: KL"], every["forget set: KL"])
+    assert test.high < 0, "nearer with all epochs"
+    plain = pd.read_csv(paths.ROOT / "results" / "12_first_or_all.csv")
+    plain = plain.query("stop == 'equal forgetting' and place == 'embedding' and kind == 'plain'")
+    assert len(plain) == 9 and set(plain["favours"].str[:5]) == {"first"}
+    text = " ".join((paths.ROOT / "README.md").read_text().split())
+    assert [one for one in said if one not in text] == []
