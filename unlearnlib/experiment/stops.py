@@ -9,7 +9,7 @@ from unlearnlib.measures import evaluation, generation
 from unlearnlib.methods.equal_forgetting import Calibration, upper_end
 
 GONE, EQUAL = "outputs gone", "equal forgetting"
-# The search for the first stop begins at this part of the effort of equal forgetting: outputs go before answers do.
+# The search for the first stop begins at this part of the effort of equal forgetting: outputs mostly go before answers.
 FROM = 0.1
 
 

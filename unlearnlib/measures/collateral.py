@@ -1,4 +1,4 @@
-"""What forgetting does beside forgetting: every measure of it beside the others, none chosen after the fact."""
+"""What a method does beside what it is stopped by: every measure of it beside the others."""
 
 import numpy as np
 import pandas as pd

@@ -287,14 +287,14 @@ def compare_measures(
 
     table: columns seed, `by`, `measure`, value, better (`higher` or `lower`: which values of the measure are good).
     Columns: measure, n, mean_before, mean_after, difference (after - before), low, high, p, p_holm, and favours: the
-    method whose mean is the better one.
+    method whose mean is the better one (`neither` for two equal ones). A seed that one of them lacks is left out (n).
     """
     rows = []
     for name, part in table.groupby(measure, sort=False):
         matched = pairs(part, before, after, by, unit="seeds")
         test = paired_t_test(matched["before"], matched["after"], confidence)
-        up = part["better"].iloc[0] == "higher"
-        favours = after if (test.mean > 0) == up else before
+        ahead = test.mean if part["better"].iloc[0] == "higher" else -test.mean
+        favours = after if ahead > 0 else before if ahead < 0 else "neither"
         means = (mean_of(matched["before"].to_numpy()), mean_of(matched["after"].to_numpy()))
         rows.append((name, test.n, *means, test.mean, test.low, test.high, test.p, favours))
     columns = ["measure", "n", "mean_before", "mean_after", "difference", "low", "high", "p", "favours"]
