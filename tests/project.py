@@ -161,7 +161,7 @@ class Project:
     def environment(self, **more: str) -> dict[str, str]:
         left_out = {"UNLEARNLIB_RUNS", "UNLEARNLIB_ENGINE", "UNLEARNLIB_RUN"}
         kept = {name: value for name, value in os.environ.items() if name not in left_out}
-        return {**kept, "PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1", **more}
+        return {**kept, "PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **more}
 
     def start(self, *words: str, module: str = "unlearnlib.engine", **environment: str) -> subprocess.Popen:
         """Start the engine and return its process, with its output to read."""
