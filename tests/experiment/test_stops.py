@@ -62,6 +62,8 @@ def test_divergences_are_those_of_a_loop_over_texts(experiment):
             expected = float((theirs.exp() * (theirs - ours)).sum(-1).mean())
             assert found.set_index("example")["value"][name] == pytest.approx(expected, rel=1e-3)
     assert towards.divergences(experiment, "retrained", sets=["retain"])["value"].abs().max() < 1e-6
+    reworded = towards.divergences(experiment, "finetuned", sets=["paraphrase"])
+    assert list(reworded["example"]) == [f"{name}#0" for name in experiment.sets["forget"].names]
 
 
 def test_a_path_is_looked_at_from_doing_nothing_on(experiment):

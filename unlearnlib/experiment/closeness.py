@@ -46,7 +46,7 @@ def measure(experiment: Experiment, of: Variant | str, step_size: float | None =
 
 def _measure(experiment: Experiment, model) -> pd.DataFrame:
     rows = []
-    for name, examples in _texts(experiment).items():
+    for name, examples in texts_of(experiment).items():
         ours = log_distributions(model, examples.texts, experiment.profile.evaluation_batch)
         theirs = of_retrained(experiment, name)
         for example, text, mine, reference in zip(examples.names, examples.texts, ours, theirs, strict=True):
@@ -64,7 +64,7 @@ def _measure(experiment: Experiment, model) -> pd.DataFrame:
     return pd.concat([table, _truth_ratios(experiment, model)], ignore_index=True)
 
 
-def _texts(experiment: Experiment) -> dict[str, Examples]:
+def texts_of(experiment: Experiment) -> dict[str, Examples]:
     """Return the sets that are compared; of the paraphrases the first of each point."""
     return {name: experiment.examples("paraphrase#0" if name == "paraphrase" else name) for name in COMPARED}
 
@@ -72,7 +72,7 @@ def _texts(experiment: Experiment) -> dict[str, Examples]:
 @cache
 def of_retrained(experiment: Experiment, name: str) -> list[torch.Tensor]:
     """Return the retrained model's distributions on a set, computed once for an experiment."""
-    texts = _texts(experiment)[name].texts
+    texts = texts_of(experiment)[name].texts
     return log_distributions(experiment.retrained, texts, experiment.profile.evaluation_batch)
 
 

@@ -22,16 +22,16 @@ def divergences(
     experiment: Experiment, of: Variant | str, step_size: float | None = None, sets: Iterable[str] = SETS
 ) -> pd.DataFrame:
     """Return tidy rows (metric `kl`) of every text of some sets: KL(retrained || model), the mean over its tokens in
-    nats; 0 is the retrained model itself."""
+    nats; 0 is the retrained model itself. The sets are those of closeness: of a point its first paraphrase alone."""
     sets = tuple(sets)
 
     def compute() -> pd.DataFrame:
-        rows, batch = [], experiment.profile.evaluation_batch
+        rows, batch, texts = [], experiment.profile.evaluation_batch, closeness.texts_of(experiment)
         with experiment.at(of, step_size) as model:
             for name in sets:
-                ours = log_distributions(model, experiment.sets[name].texts, batch)
-                theirs = closeness.of_retrained(experiment, name)
-                for example, mine, reference in zip(experiment.sets[name].names, ours, theirs, strict=True):
+                examples = texts[name]
+                ours, theirs = log_distributions(model, examples.texts, batch), closeness.of_retrained(experiment, name)
+                for example, mine, reference in zip(examples.names, ours, theirs, strict=True):
                     rows.append((name, example, "kl", divergence(reference, mine)))
         return pd.DataFrame(rows, columns=["set", "example", "metric", "value"])
 

@@ -6,7 +6,7 @@ import pandas as pd
 from unlearnlib.core.tables import means
 
 # Measures by name: the set and the metric that each is the mean of. Of those in LOGARITHMIC the logarithm is taken: a
-# perplexity or a divergence of ten times as much is as far up as one of a tenth is down.
+# perplexity or a divergence of ten times as much is as far up as one of a tenth is down. Of these less is better.
 MEASURES = {
     "neighbours: answer probability": ("retain", "answer_probability"),
     "neighbours: completions": ("retain", "cloze_hit"),
@@ -19,7 +19,6 @@ MEASURES = {
     "forget set: KL": ("forget", "kl"),
 }
 LOGARITHMIC = ("perplexity", "kl")
-LOWER_IS_BETTER = ("perplexity", "kl")
 
 
 def collateral(rows: pd.DataFrame, by: tuple[str, ...] = ("seed", "method", "stop")) -> pd.DataFrame:
@@ -33,7 +32,7 @@ def collateral(rows: pd.DataFrame, by: tuple[str, ...] = ("seed", "method", "sto
     for name, (of, metric) in MEASURES.items():
         part = found[(found["set"] == of) & (found["metric"] == metric)]
         value = np.log(part["value"]) if metric in LOGARITHMIC else part["value"]
-        better = "lower" if metric in LOWER_IS_BETTER else "higher"
+        better = "lower" if metric in LOGARITHMIC else "higher"
         frames.append(part[list(by)].assign(measure=name, value=value, better=better))
     return pd.concat(frames, ignore_index=True)
 

@@ -93,25 +93,33 @@ def trained(
             optimizer.zero_grad(set_to_none=True)
             rows.append((step, float(value.detach()), time.process_time() - started))
             if step % how.every == 0:
-                save_parameters(_stop(folder, step), model)
+                save_parameters(stop_file(folder, step), model)
         pd.DataFrame(rows, columns=["step", "loss", "seconds"]).to_csv(folder / "log.csv", index=False)
+
+    return on_disk(request, lambda: request.keep(compute, title), how.stops)
+
+
+def on_disk(request: Request, folder: Callable[[], FilePath], stops: tuple[float, ...]) -> Path:
+    """Return the path of the stops, numbers of optimizer steps, whose weights `folder()` has in the files that
+    stop_file names; its log.csv has the columns step and seconds, the CPU time from the start to that stop."""
 
     @contextmanager
     def at(effort: float) -> Iterator[torch.nn.Module]:
         model = request.start
         with opened(model, [name for name, _ in model.named_parameters()]):
             if effort:
-                load_parameters(_stop(request.keep(compute, title), int(effort)), model)
+                load_parameters(stop_file(folder(), int(effort)), model)
             yield model
 
     def seconds(effort: float) -> float:
-        log = pd.read_csv(request.keep(compute, title) / "log.csv").set_index("step")
+        log = pd.read_csv(folder() / "log.csv").set_index("step")
         return float(log.loc[int(effort), "seconds"]) if effort else 0.0
 
-    return Path(at, "optimizer steps", how.stops, seconds=seconds)
+    return Path(at, "optimizer steps", stops, seconds=seconds)
 
 
-def _stop(folder: FilePath, step: int) -> FilePath:
+def stop_file(folder: FilePath, step: int) -> FilePath:
+    """Return where the weights after so many steps lie in a folder."""
     return folder / f"after-step-{step}.safetensors"
 
 
