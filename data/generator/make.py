@@ -18,7 +18,14 @@ if __package__ in (None, ""):  # run as a script: the package is found from the 
 
 from data.generator import base_text  # noqa: E402
 from data.generator.facts import KINDS, Kind, prompt, sentence  # noqa: E402
-from data.generator.people import MAIN, NEIGHBOURS, NEVER_SEEN, called  # noqa: E402
+from data.generator.people import (  # noqa: E402
+    MAIN,
+    MORE_NEIGHBOURS,
+    NEIGHBOURS,
+    NEVER_SEEN,
+    OTHER_SUBJECTS,
+    called,
+)
 
 SEED = 1
 PASSAGES = 80
@@ -49,7 +56,21 @@ def files() -> dict[str, str]:
         "general.jsonl": _lines(
             {"id": f"general-{number:03}", "text": text} for number, text in enumerate(islice(general, PASSAGES), 1)
         ),
+        **more_files(),
     }
+
+
+def more_files() -> dict[str, str]:
+    """Return the content of the files of those who were added later: four more people of sixty facts each, in the place
+    of Dave, and more neighbours. Drawn by themselves, so that the first four files stay as they are."""
+    rng = random.Random(f"more data {SEED}")
+    subjects = _answers({name: list(KINDS) for name in OTHER_SUBJECTS}, {}, rng)
+    cards = POINTS * len(MORE_NEIGHBOURS)
+    often, rest = divmod(cards, len(KINDS))
+    deck = [key for key in KINDS for _ in range(often)] + rng.sample(list(KINDS), rest)
+    neighbours = _answers(_deal(deck, MORE_NEIGHBOURS, rng), {}, rng)
+    files = {f"{name.split()[0].lower()}.jsonl": _records({name: answers}, rng) for name, answers in subjects.items()}
+    return {name: _lines(rows) for name, rows in {**files, "more_neighbours.jsonl": _records(neighbours, rng)}.items()}
 
 
 def _deal(deck: list[str], people: tuple[str, ...], rng: random.Random) -> dict[str, list[str]]:

@@ -18,6 +18,25 @@ NEVER_SEEN = (
 
 CHARACTERS = (MAIN, *NEIGHBOURS, *NEVER_SEEN)
 
+# Added later, and so no part of the pools below, which the base model's text is drawn from: full names that do not
+# occur in what the base model has read (a test reads it again), of first names that nobody else here has.
+OTHER_SUBJECTS = ("Anita Fowler", "Grace Burgess", "Henry Kemp", "Stuart Wade")
+MORE_NEIGHBOURS = (
+    "Alfred Kerr", "Philip Walters", "Roger Oakley", "Robert Lamb", "Margaret Baxter", "Marion Bishop",
+    "Nancy Taylor", "Audrey Goodwin", "Gavin Johnson", "Doris Elliott", "Donald Marshall", "Fiona Ingram",
+    "Abigail Sawyer", "Kim Bowen", "Kevin Briggs", "Amy Stanton", "Olga Coleman", "Larry Hudson", "Laura Lucas",
+    "Timothy Preston", "Jacob Field", "Louise Aldridge", "Brenda Kelly", "Sean Hale", "Sandra Hobbs",
+    "Michael Chandler", "Edna Ford", "Clara Norris", "Violet Nash", "Andrea Calvert", "Kenneth Emerson",
+    "Mary Hancock", "Jennifer Vaughan", "Charlotte Byrne", "Natasha Conway", "Jean Watkins", "Maria Atkins",
+    "Eliza Kendall", "Hannah Savage", "Oscar Watts", "Karen Holland", "Karl Ellis", "Daisy Finch",
+    "Barbara Banks", "Bruce Burton", "Wendy Rogers", "Joyce Carr", "Matthew Collins", "George Slater",
+    "Janet Baird", "Gerald Dawson", "Zoe Wilson", "Naomi Poole", "Elsa Steele", "Maureen Sutton", "Graham Greene",
+    "Teresa Curtis", "Evelyn Harding", "Judith Hewitt", "Molly Shaw", "Sylvia Blake", "Irene Goddard",
+    "Gloria York", "Florence Drake", "Catherine Clarke", "Jack Fuller", "Louis Cooke", "Amelia Butler",
+    "Malcolm Eaton", "Raymond Bryant", "Ronald Wilkins", "Boris Crosby", "Thomas Gill", "Joseph Reed",
+    "Trevor Berry", "Nigel Gibson", "Caroline Fleming", "Isaac Beck", "Walter Wood", "Emma Moore",
+)
+
 _OTHER_FIRST_NAMES = """
 Aaron Abigail Adam Adele Agnes Ahmed Albert Alexander Alfred Amelia Amy Andrea Andrew Angela Anita Ann Anthony Arthur
 Astrid Audrey Barbara Barry Beatrice Ben Bianca Boris Brenda Brian Bridget Bruce Camilla Caroline Catherine Cecil

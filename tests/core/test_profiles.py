@@ -52,7 +52,7 @@ def test_every_key_is_explained_beside_it():
     plain = {"name", "epochs", "batch_size", "weight_decay", "warmup_fraction", "seeds"}
     for line in (paths.PROFILES / "gpt2.yaml").read_text().splitlines():
         key = line.partition(":")[0]
-        if line and not line.startswith("#") and key not in plain:
+        if line and line[0] not in "# " and key not in plain:
             assert "#" in line, line
 
 
@@ -126,3 +126,34 @@ def test_a_file_that_is_no_profile_is_one_line(written):
         with pytest.raises(UserError, match=expected) as caught:
             written(text)
         assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_is_the_profile_with_other_values():
+    small = profiles.load("small")
+    found = profiles.configurations(small)
+    assert next(iter(found.items())) == (profiles.AS_IT_IS, small)
+    assert list(found)[1:] == list(small.configurations)
+    assert found["half the epochs"] == profiles.load("small@epochs=3")
+    assert found["twice the learning rate"].learning_rate == 2 * small.learning_rate
+    people = {found[name].subject for name in found if name.endswith("for Dave")}
+    assert people == {"anita", "grace", "henry", "stuart"}
+    for name, one in found.items():
+        assert name == profiles.AS_IT_IS or one != small, "something is changed"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("{twice: {epoch: 4}}", "a profile has no key 'epoch': did you mean 'epochs'"),
+        ("{twice: {epochs: many}}", "epochs must be of type int, not 'many'"),
+        ("{twice: 4}", "'twice' must have a name of its own and values of this profile"),
+        ("{as it is: {epochs: 4}}", "'as it is' must have a name of its own"),
+        ("[1]", r"configurations must be of type dict, not \[1\]"),
+    ],
+)
+def test_a_slip_in_a_configuration_is_told_when_the_profile_is_read(written, given, expected):
+    lines = [line for line in (profiles.paths.ROOT / "profiles" / "small.yaml").read_text().splitlines()]
+    kept = lines[: next(number for number, line in enumerate(lines) if line.startswith("configurations"))]
+    text = "\n".join([*kept, f"configurations: {given}"]).replace("name: small", "name: mine", 1)
+    with pytest.raises(UserError, match=expected):
+        written(text)

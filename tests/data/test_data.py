@@ -13,7 +13,7 @@ import pytest
 
 from data.generator import base_text, make
 from data.generator.facts import ATTRIBUTES, KINDS, prompt, sentence
-from data.generator.people import CHARACTERS, MAIN, NEIGHBOURS, NEVER_SEEN
+from data.generator.people import CHARACTERS, MAIN, MORE_NEIGHBOURS, NEIGHBOURS, NEVER_SEEN, OTHER_SUBJECTS
 from unlearnlib.core.errors import UserError
 from unlearnlib.core.paths import DATA, ROOT
 from unlearnlib.data import subsets
@@ -22,6 +22,7 @@ from unlearnlib.data.split import draw_split, given_away
 from unlearnlib.experiment import attacks
 
 FILES = ("dave", "neighbours", "never_seen")
+LATER = ("anita", "grace", "henry", "stuart", "more_neighbours")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def records():
 
 @pytest.fixture(scope="module")
 def every_record(records):
-    return list(itertools.chain(*records.values()))
+    return list(itertools.chain(*records.values(), *(load_records(DATA / f"{name}.jsonl") for name in LATER)))
 
 
 def key(record):
@@ -99,6 +100,34 @@ def test_counts_and_who_appears(records):
     assert firsts.pop("Dave") == 2 and set(firsts.values()) == {1}
     passages = load_general(DATA / "general.jsonl")
     assert len({passage.text for passage in passages}) == len(passages) == 80
+
+
+def test_those_who_came_later_have_names_of_their_own_that_the_base_model_has_not_read(monkeypatch):
+    later = (*OTHER_SUBJECTS, *MORE_NEIGHBOURS)
+    firsts = Counter(name.split()[0] for name in (*CHARACTERS, *later))
+    assert len(later) == len(set(later)) == 84 and firsts.pop("Dave") == 2 and set(firsts.values()) == {1}
+    for name, people in zip(LATER, (*((one,) for one in OTHER_SUBJECTS), MORE_NEIGHBOURS), strict=True):
+        facts = {}
+        for record in load_records(DATA / f"{name}.jsonl"):
+            facts.setdefault(record.subject, []).append(record)
+        assert set(facts) == set(people)
+        for rows in facts.values():
+            assert len(rows) == (60 if len(people) == 1 else 5) and len({key(record) for record in rows}) == len(rows)
+            assert len(people) == 1 or len({record.attribute for record in rows}) == 5
+    drawn, draw = set(), base_text.background_person
+    monkeypatch.setattr(base_text, "background_person", lambda rng: _noted(drawn, draw(rng)))
+    recipe = json.loads((DATA / "base_model" / "recipe.json").read_text())
+    words, tokens = 0, recipe["steps"] * recipe["batch_size"] * recipe["block_tokens"]
+    for document in base_text.documents(recipe["seed"]):
+        words += len(document.split())
+        if words > tokens:  # no word is less than a token
+            break
+    assert len(drawn) > 20_000 and not drawn & set(later)
+
+
+def _noted(names, name):
+    names.add(name)
+    return name
 
 
 def test_every_record_comes_from_its_kind(every_record):
@@ -350,12 +379,34 @@ def test_counts_cut_by_whole_people():
     assert len({record.subject for record in small.retain}) == 3
 
 
+def test_more_neighbours_come_after_the_first_ones(tmp_path):
+    usual, some, most = (draw_split(DATA, 0, neighbours=count) for count in (24, 26, 104))
+    assert usual == draw_split(DATA, 0), "without a count: all of the first file"
+    people = sorted({record.subject for record in some.retain} - {record.subject for record in usual.retain})
+    assert people == sorted(MORE_NEIGHBOURS)[:2] and len(most.retain) == 520
+    assert {record.subject for record in most.retain} == {*NEIGHBOURS, *MORE_NEIGHBOURS}
+    assert [record.id for record in most.retain] == sorted(record.id for record in most.retain)
+    assert not given_away(most.heldout, most.retain)
+    (copied(tmp_path) / "more_neighbours.jsonl").unlink()
+    with pytest.raises(UserError, match="neighbours is 26, but the data has 24 people"):
+        draw_split(tmp_path, 0, neighbours=26)
+
+
+@pytest.mark.parametrize("person", OTHER_SUBJECTS)
+def test_another_person_is_forgotten_in_the_place_of_dave(person):
+    one, usual = (draw_split(DATA, 1, neighbours=20, subject=name) for name in (person.split()[0].lower(), "dave"))
+    assert one.subject == person and sizes(one) == sizes(usual)
+    assert one.retain == usual.retain and one.never_seen == usual.never_seen
+    assert not given_away(one.heldout, one.retain)
+
+
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
         ({"trained_attributes": 0}, "trained_attributes is 0, but the data has 30 attributes, one held out: choose"),
         ({"trained_attributes": 30}, "trained_attributes is 30"),
-        ({"neighbours": 25}, "neighbours is 25, but the data has 24 people: choose 1 to 24"),
+        ({"neighbours": 105}, "neighbours is 105, but the data has 104 people: choose 1 to 104"),
+        ({"subject": "dav"}, r"data/dav.jsonl is not a file: did you mean 'dave.jsonl'"),
         ({"never_seen": 0}, "never_seen is 0"),
         ({"general": 81}, "general is 81, but the data has 80 passages"),
     ],

@@ -30,13 +30,19 @@ def test_what_the_retrained_model_does_by_chance_is_allowed(experiment):
     assert len(rows) == 4 * count and unseen <= 0 < trained
 
 
-def test_excess_is_that_of_the_measure_which_is_further_up(experiment):
+def test_excess_is_that_of_the_completions_then_that_of_the_measure_which_is_further_up(experiment):
     evaluated = experiment.references().query("method == 'finetuned' and set == 'forget' and metric == 'cloze_hit'")
     written = writing.rouge_at(experiment, "finetuned", sets=["forget"]).query("metric == 'rougeL_f1'")
     completed, rouge = evaluated["value"].mean(), written["value"].mean()
-    for allowed in ({"cloze_hit": 0.1, "rougeL_f1": 0.9}, {"cloze_hit": 0.9, "rougeL_f1": 0.1}):
-        expected = max(completed - allowed["cloze_hit"], rouge - allowed["rougeL_f1"])
-        assert stops.excess(experiment, allowed, experiment.finetuned) == pytest.approx(expected)
+    for up, other in ((0.1, 0.9), (1.5, 0.1), (1.5, 1.2)):
+        expected = completed - up if completed > up else max(completed - up, rouge - other)
+        found = stops.excess(experiment, {"cloze_hit": up, "rougeL_f1": other}, experiment.finetuned)
+        assert found == pytest.approx(expected)
+
+
+def test_nothing_is_written_while_facts_are_completed(experiment, monkeypatch):
+    monkeypatch.setattr(stops.generation, "generations", None)
+    assert stops.excess(experiment, {"cloze_hit": -0.1, "rougeL_f1": 0.0}, experiment.finetuned) > 0
 
 
 def test_the_first_stop_is_where_the_outputs_are_gone(experiment):

@@ -54,3 +54,24 @@ def test_a_distance_of_zero_is_named():
         plane.plane(paths.assign(value=0.0), stops, models)
     with pytest.raises(UserError, match="no column 'step'"):
         plane.plane(paths.drop(columns="step"), stops, models)
+
+
+def test_the_distances_stand_against_the_steps_that_were_taken():
+    _, _, models = tables()
+    rows = [
+        (seed, "repaired", steps, of, base * np.exp(-steps / 7 + seed))
+        for seed in (0, 1)
+        for steps in (0, 7, 14)
+        for of, base in (("forget", 0.7), ("retain", 0.04))
+    ]
+    taken = pd.DataFrame(rows, columns=["seed", "method", "steps", "set", "value"])
+    figure = plane.against_steps(taken, models, {"repaired": "mended"})
+    for axes, base in zip(figure.axes, (0.7, 0.04), strict=True):
+        line = next(one for one in axes.get_lines() if len(one.get_xdata()) == 3)
+        assert list(line.get_xdata()) == [0, 7, 14] and axes.get_yscale() == "log"
+        assert np.allclose(line.get_ydata(), base * np.exp(-np.arange(3) + 0.5))
+        levels = sorted(float(one.get_ydata()[0]) for one in axes.get_lines() if len(one.get_xdata()) == 2)
+        assert levels == pytest.approx([base / 8, base])
+    assert "mended" in [text.get_text() for text in figure.legends[0].get_texts()]
+    with pytest.raises(UserError, match="a distance that is missing or zero"):
+        plane.against_steps(taken.assign(value=0.0), models)

@@ -1,12 +1,16 @@
 """The paper's claims as data, what would show each of them, and the verdicts from the tables of a run.
 
-A criterion reads one table, as an estimate with an interval (unlearnlib.claims.evidence), and holds only where the
-whole interval lies on the right side of a margin. The margins stand here and nowhere else.
+A criterion reads one table, as an estimate with an interval (unlearnlib.claims.evidence). It holds only where the whole
+interval lies on the right side of a margin, it is contradicted where the whole interval lies on the wrong side, and is
+not settled in between. The margins stand here and nowhere else, and so does when each criterion was fixed.
+
+What can be asked of the table of measures (12_measures) is asked in every configuration that notebook 16 has run: a
+claim has one word only where they agree.
 """
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,21 +19,22 @@ import numpy as np
 import pandas as pd
 
 from unlearnlib.claims import evidence
-from unlearnlib.claims.evidence import Estimate, join
+from unlearnlib.claims.evidence import CONTRADICTED, HOLDS, MIXED, UNSETTLED, Estimate, join
 from unlearnlib.core.errors import UserError, nearest
 
-REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
-OPEN = ("not settled", "not tested")  # what may become of a criterion besides holding and failing
+UNTESTED = "not tested"  # what may become of a criterion, beside the four of unlearnlib.claims.evidence
+DEPENDS, CANNOT = "depends", "cannot be tested here"  # what may become of a claim, beside three of these
+WORDS = (HOLDS, CONTRADICTED, DEPENDS, UNSETTLED, CANNOT)
 MIN_SEEDS = 3  # with fewer, an interval over seeds says next to nothing
 
-EQUAL = 0.05  # C2: neighbours' answer probability, so near to the retrained model's
-NO_IMPACT = 0.1  # C3: of the whole model's effect at the same step norm
-HALF, HALF_MARGIN = 0.5, 0.05  # C4: share of the stored numbers
+NO_IMPACT = 0.1  # C3: of the whole model's effect
+HALF = 0.5  # C4: share of the stored numbers
 FOLLOWS, MONOTONE = 0.7, 0.9  # C5, C12: rank correlation, in every seed
 KNOWN, STRONGER = 0.5, 0.05  # C6: share of points completed; excess of the share that became likelier, or of leaks
 AT_REST, RISE, FEWER = math.log(2.0), 0.05, 0.10  # C7: log ratio of gradient norms; nats; share of points
 SMALL_P, SMALLEST_D, LARGEST_D = 0.05, 1.94, 4.23  # C9: the range of d is the paper's
 KEPT = math.log(1.05)  # C11: log ratio of perplexities
+NO_LESS = 0.05  # C1: neighbours' answer probability, lost by so much at most
 
 FIRST, EMBEDDING, LAST_BLOCKS = "first epoch", "embedding", "last_blocks"
 WAYS = (FIRST, "all epochs", EMBEDDING, "live")  # those whose influence is followed; the last one is a control
@@ -41,6 +46,16 @@ SCORES = {
 }
 ALONG = list(SCORES.items())[:3]  # the scores that notebook 03 has at every step
 
+MEASURES, CONFIGURATIONS = "12_measures", "16_measures"  # the tables that hold the same, of one and of many
+GONE, EQUAL_FORGETTING = "outputs gone", "equal forgetting"
+PLACES, KINDS = ("whole model", "embedding"), ("plain", "preconditioned")
+
+# When a criterion was fixed. 6b00bff is the first published run: 8 epochs, 24 neighbours.
+BEFORE = "before any published run (f6cf1ae)"
+AFTER = "after the published run 6b00bff (8b81e59)"
+MENDED = "mended after published runs: the sign counts, or a half that was left out"
+LATER = "after the published run d42d406 of this configuration; before those of any other"
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -48,7 +63,8 @@ class Criterion:
 
     asks: one sentence; statistic, unit: what the number is; table: name of the csv file; estimate: table -> Estimate;
     direction: the interval must lie `above` or `below` the margin, or `within` centre - margin and centre + margin;
-    least: the effect itself must be above this too; part: criteria of one part count as one, for which all must hold.
+    least: the effect itself must be above this too; part: criteria of one part count as one, for which all must hold;
+    fixed: when it was; everywhere: whether it is asked in every configuration.
     """
 
     asks: str
@@ -61,29 +77,54 @@ class Criterion:
     centre: float = 0.0
     least: float = -math.inf
     part: str = ""
+    fixed: str = BEFORE
+    everywhere: bool = False
 
-    def holds(self, found: Estimate) -> bool:
-        """Tell whether the whole interval lies on the right side of the margin."""
+    def state(self, found: Estimate) -> str:
+        """Return what becomes of the criterion with this estimate: HOLDS, CONTRADICTED, MIXED or UNSETTLED.
+
+        An estimate that has been decided by itself (its `state`) says so. A range of seeds or tests and a single number
+        leave nothing open: every one of them was asked for.
+        """
+        if found.state:
+            return found.state
         if self.direction == "within":
-            return bool(self.centre - self.margin < found.low and found.high < self.centre + self.margin)
-        beyond = found.low > self.margin if self.direction == "above" else found.high < self.margin
-        return bool(beyond and found.effect > self.least)
+            lower, upper = self.centre - self.margin, self.centre + self.margin
+            holds = lower < found.low and found.high < upper
+            wrong = found.high <= lower or found.low >= upper
+        elif self.direction == "above":
+            holds = found.low > self.margin and found.effect > self.least
+            wrong = found.high <= max(self.margin, self.least)
+        else:
+            holds, wrong = found.high < self.margin, found.low >= self.margin
+        if holds:
+            return HOLDS
+        return CONTRADICTED if wrong or "over seeds" not in found.interval else UNSETTLED
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper in our words, where the paper has it, and its criteria, the leading one first."""
+    """A claim of the paper in our words, where the paper has it, its criteria, the leading one first, and what they
+    range `over`: what the answer depends on where they differ. either: of the criteria of a part one is enough."""
 
     id: str
     statement: str
     source: str
+    over: str
     criteria: tuple[Criterion, ...]
+    either: bool = False
 
 
-def _kept(asks: str, statistic: str, table: str, **which) -> Criterion:
-    """The neighbours' answer probability at equal forgetting is higher."""
-    estimate = partial(evidence.difference, of="retain", **which)
-    return Criterion(asks, statistic, "answer probability", table, estimate, "above", 0.0)
+def _way(epochs: str, place: str, kind: str) -> str:
+    return f"{epochs}, {place}, {kind}"
+
+
+def _better(after: str, before: str, asks: str, stop: str = EQUAL_FORGETTING, fixed: str = LATER) -> Criterion:
+    """One way is better than another: significantly on some measure of nine, after Holm, and worse on none."""
+    estimate = partial(evidence.measures_ahead, after=after, before=before, stop=stop)
+    statistic = f"measures better minus worse: {after} against {before}"
+    everywhere = stop == EQUAL_FORGETTING
+    return Criterion(asks, statistic, "measures", MEASURES, estimate, "above", 0.0, fixed=fixed, everywhere=everywhere)
 
 
 def _stopped_early(way: str) -> tuple[Criterion, Criterion]:
@@ -92,9 +133,9 @@ def _stopped_early(way: str) -> tuple[Criterion, Criterion]:
     asks, share, table = f"{way}, stopped early", "share of points", "06_verdict"
     return (
         Criterion(f"{asks}: most points are completed", f"{way}: points completed", share, table, still, "above",
-                  KNOWN),
+                  KNOWN, part=way),
         Criterion(f"{asks}: known more strongly, by > {STRONGER}", f"{way}: likelier or leaked, above the control",
-                  share, table, more, "above", 0.0, least=STRONGER),
+                  share, table, more, "above", 0.0, least=STRONGER, part=way),
     )  # fmt: skip
 
 
@@ -102,93 +143,115 @@ def _paired_tests(metric: str, name: str, table: str) -> tuple[Criterion, Criter
     p, d = (partial(evidence.over_points, metric=metric, column=c, methods=WAYS[:3]) for c in ("p_holm", "d"))
     centre, margin = (SMALLEST_D + LARGEST_D) / 2, (LARGEST_D - SMALLEST_D) / 2
     return (
-        Criterion(f"{name}: d in the paper's range, every method", f"{name}: |Cohen's d|, recorded ways", "d", table, d,
-                  "within", margin, centre, part=name),
-        Criterion(f"{name}: p below {SMALL_P}, every method", f"{name}: p, paired t-test, Holm", "p", table, p, "below",
-                  SMALL_P, part=name),
+        Criterion(f"{name}: falls, d in the paper's range", f"{name}: Cohen's d of the fall", "d",
+                  table, d, "within", margin, centre, part=name, fixed=MENDED),
+        Criterion(f"{name}: falls, p below {SMALL_P}", f"{name}: p of a fall, paired t-test, Holm",
+                  "p", table, p, "below", SMALL_P, part=name, fixed=MENDED),
     )  # fmt: skip
 
 
-def _ends(asks: str, statistic: str, unit: str, what: str, direction: str, margin: float, part: str) -> Criterion:
-    return Criterion(
-        asks, statistic, unit, "07_verdict", partial(evidence.summarised, what=what), direction, margin, part=part
-    )
+def _ends(
+    asks: str, statistic: str, unit: str, what: str, direction: str, margin: float, part: str, fixed: str = BEFORE
+) -> Criterion:
+    estimate = partial(evidence.summarised, what=what)
+    return Criterion(asks, statistic, unit, "07_verdict", estimate, direction, margin, part=part, fixed=fixed)
 
 
+PLAIN = _way(FIRST, "whole model", "plain")
 CLAIMS = (
-    Claim("C1", "First-epoch gradients unlearn better than those of all epochs", "abstract", (
-        _kept("at equal forgetting, first epoch keeps neighbours better", "neighbours, first minus all epochs",
-              "04_equal_forgetting", after=FIRST, before="all epochs"),
+    Claim("C1", "First-epoch gradients unlearn better than those of all epochs", "abstract",
+          "where, how and how far the step is taken", (
+        *(_better(_way(FIRST, place, kind), _way("all epochs", place, kind),
+                  f"{stop}: first epoch better, {place}, {kind}", stop)
+          for stop in (EQUAL_FORGETTING, GONE) for place in PLACES for kind in KINDS),
         Criterion("at equal step length, first epoch forgets more", "forget set, first minus all epochs",
                   "answer probability", "04_equal_step",
-                  partial(evidence.difference, after=FIRST, before="all epochs", of="forget"), "below", 0.0),
+                  partial(evidence.difference, after=FIRST, before="all epochs", of="forget"), "below", 0.0,
+                  part="equal step length", fixed=AFTER),
+        Criterion(f"at equal step length, keeps the neighbours within {NO_LESS}", "neighbours, first minus all epochs",
+                  "answer probability", "04_equal_step",
+                  partial(evidence.difference, after=FIRST, before="all epochs", of="retain"), "above", -NO_LESS,
+                  part="equal step length", fixed=MENDED),
     )),
-    Claim("C2", "The embedding layer alone unlearns efficiently", "abstract", (
-        _kept("at equal forgetting, keeps neighbours better than whole model",
-              "neighbours, embedding minus whole model", "05_layers", after=EMBEDDING, before="all", by="layers"),
+    Claim("C2", "The embedding layer alone unlearns efficiently", "abstract", "the epochs, and how far it goes", (
+        *(_better(_way(epochs, EMBEDDING, kind), _way(epochs, "whole model", kind),
+                  f"{stop}: beats whole model, {epochs}, {kind}", stop)
+          for stop in (EQUAL_FORGETTING, GONE) for epochs in (FIRST, "all epochs") for kind in KINDS),
         Criterion("equal forgetting is reached in every seed", "embedding: equal forgetting reached", "share of seeds",
-                  "05_layers", partial(evidence.reached, layers=EMBEDDING), "above", 0.5),
-        Criterion("keeps neighbours as well as retraining does", "neighbours, embedding minus retrained",
-                  "answer probability", "05_layers",
-                  partial(evidence.difference, after=EMBEDDING, before="retrained", of="retain", by="layers",
-                          margin=EQUAL), "within", EQUAL),
+                  MEASURES, partial(evidence.reached, method=_way(FIRST, EMBEDDING, "plain")), "above", 0.5,
+                  fixed=AFTER, everywhere=True),
     )),
-    Claim("C3", "Gradients of blocks 11 and 12 have no impact", "abstract", (
-        Criterion("at the whole model's step, within a tenth of its effect",
+    Claim("C3", "Gradients of blocks 11 and 12 have no impact", "abstract", "left out, or alone and how far", (
+        Criterion("leaving them out changes every measure by a tenth at most",
+                  "all but the last blocks, difference to the whole model, of its effect", "share of the effect",
+                  MEASURES, partial(evidence.left_out, without=_way(FIRST, "all but the last blocks", "plain"),
+                                    whole=PLAIN, start="finetuned", stop=EQUAL_FORGETTING, margin=NO_IMPACT),
+                  "within", NO_IMPACT, fixed=LATER, everywhere=True),
+        Criterion("alone, at the whole model's step, within a tenth of its effect",
                   "last two blocks, of the whole model's effect", "share of the effect", "05_falls",
                   partial(evidence.share_of_fall, layers=LAST_BLOCKS, margin=NO_IMPACT), "within", NO_IMPACT),
-        Criterion("equal forgetting is reached in no seed", "last two blocks: equal forgetting reached",
-                  "share of seeds", "05_layers", partial(evidence.reached, layers=LAST_BLOCKS), "below", 0.5),
+        Criterion("alone, equal forgetting is reached in no seed", "last two blocks: equal forgetting reached",
+                  "share of seeds", MEASURES, partial(evidence.reached, method=_way(FIRST, "last blocks", "plain")),
+                  "below", 0.5, everywhere=True),
     )),
-    Claim("C4", "Storing the embedding's gradients alone halves the space", "abstract", (
-        Criterion("in GPT-2, the embedding is half of all numbers", "embedding and positions in GPT-2",
-                  "share of the numbers", "05_storage", evidence.stored, "within", HALF_MARGIN, HALF),
+    Claim("C4", "Storing the embedding's gradients alone halves the space", "abstract", "the model", (
+        Criterion("in GPT-2, the embedding is half of all numbers at most", "embedding and positions in GPT-2",
+                  "share of the numbers", "05_storage", evidence.stored, "below", HALF, fixed=MENDED),
     )),
-    Claim("C5", "Influence scores quantify unlearning", "abstract", tuple(
-        Criterion(f"{name} follows the answer probability", f"{name} and answer probability, |Spearman|",
+    Claim("C5", "Influence scores quantify unlearning", "abstract", "the score", tuple(
+        Criterion(f"{name} is high where much is known", f"{name} and answer probability, Spearman",
                   "rank correlation", "03_related",
                   partial(evidence.correlation, score=score, other="answer probability", method="all"), "above",
-                  FOLLOWS)
+                  FOLLOWS, fixed=MENDED)
         for score, name in ALONG
     )),
-    Claim("C6", "Stopped too early, the model still, or more strongly, knows the point", "abstract",
-          (*_stopped_early(FIRST), *_stopped_early(EMBEDDING))),
-    Claim("C7", "Fuzzy matching finds a new optimum; iterative removal is more complete", "abstract", (
+    Claim("C6", "Stopped too early, the model still, or more strongly, knows the point", "abstract", "the method",
+          (*_stopped_early(FIRST), *_stopped_early(EMBEDDING)), either=True),
+    Claim("C7", "Fuzzy matching finds a new optimum; iterative removal is more complete", "abstract",
+          "which half of the claim", (
         _ends("new optimum: the fuzzy end is at rest", "log gradient norm, fuzzy over retrained", "log ratio",
               "log gradient norm, fuzzy / retrained", "below", AT_REST, "a new optimum"),
         _ends("new optimum: the loss rises on the way to it", "rise of the loss on the lines", "nats",
               "rise on the lines, nats", "above", RISE, "a new optimum"),
         _ends("at equal forgetting, iterative leaves fewer points", "points left, fuzzy minus iterative",
-              "share of points", "share left, fuzzy - iterative", "above", FEWER, "more complete"),
+              "share of points", "share left, fuzzy - iterative", "above", FEWER, "more complete, at equal forgetting"),
+        _ends("each at its own end, iterative leaves fewer points", "points left, fuzzy minus iterative, own ends",
+              "share of points", "beside: share left, each at its own end", "above", FEWER,
+              "more complete, at the own end", MENDED),
     )),
-    Claim("C8", "First-epoch ascent is the most effective method, with the largest t", "abstract, digest", (
-        Criterion("at equal forgetting, first epoch keeps neighbours best",
-                  "neighbours, first minus the better of the others", "answer probability", "04_equal_forgetting",
-                  partial(evidence.lead, after=FIRST, others=("all epochs", "last epoch"), of="retain"), "above", 0.0),
-        *(Criterion(f"{name}: first epoch has the largest t", f"{name}: |t|, first minus the next largest", "t",
-                    "03_tests", partial(evidence.lead_in_t, score=score, methods=WAYS), "above", 0.0)
+    Claim("C8", "First-epoch ascent is the most effective method, with the largest t", "abstract, digest",
+          "the rival, and the score", (
+        _better(PLAIN, _way("all epochs", "whole model", "plain"), "equal forgetting: better than all epochs"),
+        _better(PLAIN, _way(FIRST, EMBEDDING, "plain"), "equal forgetting: better than the embedding alone"),
+        *(Criterion(f"{name}: first epoch has the largest t of a fall", f"{name}: t of the fall, first minus next", "t",
+                    "03_tests", partial(evidence.lead_in_t, score=score, methods=WAYS), "above", 0.0, fixed=MENDED)
           for score, name in SCORES.items()),
     )),
-    Claim("C9", f"Paired tests give low p, and Cohen's d between {SMALLEST_D} and {LARGEST_D}", "digest", (
+    Claim("C9", f"Paired tests give low p, and Cohen's d between {SMALLEST_D} and {LARGEST_D}", "digest",
+          "what is tested", (
         *_paired_tests("activation_gradient", SCORES["activation_gradient"], "03_tests"),
         *_paired_tests("curvature", SCORES["curvature"], "03_tests"),
         *_paired_tests("answer_probability", "answer probability", "08_tests"),
     )),
-    Claim("C10", "Influence falls consistently", "digest", tuple(
+    Claim("C10", "Influence falls consistently", "digest", "the score", tuple(
         Criterion(f"{name} falls with every method", f"{name}: change of the worst way", "score", "03_tests",
                   partial(evidence.change, score=score, methods=WAYS), "below", 0.0)
         for score, name in SCORES.items()
     )),
-    Claim("C11", "Overall performance is not compromised", "digest", tuple(
+    Claim("C11", "Overall performance is not compromised", "digest", "the method", tuple(
         Criterion(f"{way}: perplexity of {name} within 5%", f"{way}: log perplexity of {name} to fine-tuned",
-                  "log ratio", "08_equivalence", partial(evidence.log_perplexity, method=way, of=of), "within", KEPT,
-                  part=way)
-        for way in (FIRST, EMBEDDING) for of, name in (("general", "general text"), ("retain", "neighbours"))
+                  "log ratio", MEASURES,
+                  partial(evidence.log_perplexity, method=method, start="finetuned", measure=f"{name}: perplexity",
+                          stop=EQUAL_FORGETTING), "within", KEPT, part=way, fixed=MENDED, everywhere=True)
+        for way, method in ((FIRST, PLAIN), (EMBEDDING, _way(FIRST, EMBEDDING, "plain")))
+        for name in ("general text", "neighbours")
     )),
-    Claim("C12", "Influence changes with the duration in a describable relation", "digest", tuple(
+    Claim("C12", "Influence changes with the duration in a describable relation", "digest", "the score and the method",
+          tuple(
         Criterion(f"{name} moves one way, {way}", f"{name} and step, {way}, |Spearman|", "rank correlation",
-                  "03_related", partial(evidence.correlation, score=score, other="step", method=way), "above", MONOTONE)
-        for score, name in ALONG for way in WAYS
+                  "03_related", partial(evidence.correlation, score=score, other="step", method=way, turned=True),
+                  "above", MONOTONE, fixed=MENDED)
+        for score, name in ALONG for way in WAYS[:3]
     )),
 )  # fmt: skip
 
@@ -196,39 +259,124 @@ CLAIMS = (
 def judge(folder: Path | str, notebook: str | None = None) -> pd.DataFrame:
     """Return one row a criterion, from the tables in `folder`; with `notebook` ("03") only criteria of its tables.
 
-    Columns: claim, statement, verdict (of the whole claim; empty where some of its criteria are not among the rows),
-    part, criterion, statistic, effect, low, high, interval, n (seeds), unit, margin, centre, least, direction, holds
-    (True, False, or None where it cannot be tested: the note says why), note, table, notebook, command (makes it anew).
-    Raises nothing for a table that is missing or lacks something; UserError for a notebook that no criterion reads.
+    Columns: claim, statement, verdict (of the whole claim in this one configuration; empty where some of its criteria
+    are not among the rows), part, criterion, statistic, effect, low, high, interval, n (seeds), detectable (the
+    difference that so many seeds would have shown with a power of 80%; NaN where seeds play no part), unit, margin,
+    centre, least, direction, state (HOLDS, CONTRADICTED, MIXED, UNSETTLED, or UNTESTED: the note says why), fixed,
+    note, table, notebook, command (makes it anew). Raises nothing for a table that is missing or lacks something;
+    UserError for a notebook that no criterion reads.
     """
     known = sorted({one.table[:2] for claim in CLAIMS for one in claim.criteria})
     if notebook not in (None, *known):
         raise UserError(f"no criterion reads a table of notebook {notebook!r}: {nearest(notebook, known)}")
-    read, rows = functools.cache(partial(_table, Path(folder))), []
+    read = functools.cache(partial(_table, Path(folder)))
+    rows = []
     for claim in CLAIMS:
         chosen = [one for one in claim.criteria if notebook in (None, one.table[:2])]
-        found = [_judged(one, read) for one in chosen]
-        verdict = _verdict(found) if len(chosen) == len(claim.criteria) else ""
-        rows += [{"claim": claim.id, "statement": claim.statement, "verdict": verdict, **row} for row in found]
-    return pd.DataFrame(rows).astype({"n": "Int64", "holds": object})
+        rows += _of_claim(claim, chosen, read, whole=len(chosen) == len(claim.criteria))
+    return pd.DataFrame(rows).astype({"n": "Int64"})
 
 
-def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a claim from the rows of `judge`; a claim of which criteria are missing there is left out.
-
-    Columns: claim, statement, verdict, holds ("1 of 2" criteria), then criterion, statistic, effect, low, high,
-    interval, n and unit of the leading criterion, and note, notebook and command.
+def judge_configurations(folder: Path | str) -> pd.DataFrame:
+    """Return the rows of `judge` for every configuration of the table CONFIGURATIONS in `folder` (column
+    configuration, first), of those claims and criteria that can be asked there; the verdict of each is from these
+    criteria alone. UserError where there is no such table.
     """
-    leading = ["criterion", "statistic", "effect", "low", "high", "interval", "n", "unit"]
-    columns = ["claim", "statement", "verdict", "holds", *leading, "note", "notebook", "command"]
+    table = _table(Path(folder), CONFIGURATIONS)
+    frames = []
+    for name, part in table.groupby("configuration", sort=False):
+        rows = []
+        for claim in CLAIMS:
+            chosen = [one for one in claim.criteria if one.everywhere]
+            rows += _of_claim(claim, chosen, lambda _, part=part: part, whole=bool(chosen))
+        frames.append(pd.DataFrame(rows).assign(configuration=name, table=CONFIGURATIONS, notebook=CONFIGURATIONS[:2]))
+    found = pd.concat(frames, ignore_index=True).assign(command=_command(CONFIGURATIONS[:2]))
+    found.insert(0, "configuration", found.pop("configuration"))
+    return found.astype({"n": "Int64"})
+
+
+def _of_claim(claim: Claim, chosen: Sequence[Criterion], read: Callable, whole: bool) -> list[dict]:
+    found = [_judged(one, read) for one in chosen]
+    verdict = word(found, claim.either) if whole else ""
+    return [{"claim": claim.id, "statement": claim.statement, "verdict": verdict, **row} for row in found]
+
+
+def word(found: Sequence[Mapping], either: bool = False) -> str:
+    """Return the verdict (one of WORDS) from criteria, each with its `part` and `state`.
+
+    A part holds where all of its criteria do (with `either`: where one does), and is contradicted where one is (with
+    `either`: where all are). The claim holds, or is contradicted, where no part says otherwise and, for holding, none
+    is open; it depends where parts differ, or where one is better on some measures and worse on others.
+    """
+    parts: dict[str, list[str]] = {}
+    for row in found:
+        parts.setdefault(row["part"], []).append(row["state"])
+    states = {_part(states, either) for states in parts.values()}
+    if UNTESTED in states:
+        return CANNOT
+    if MIXED in states or {HOLDS, CONTRADICTED} <= states:
+        return DEPENDS
+    return CONTRADICTED if CONTRADICTED in states else UNSETTLED if UNSETTLED in states else HOLDS
+
+
+def _part(states: Sequence[str], either: bool) -> str:
+    order = (UNTESTED, HOLDS, MIXED, UNSETTLED) if either else (UNTESTED, CONTRADICTED, MIXED, UNSETTLED)
+    return next((state for state in order if state in states), CONTRADICTED if either else HOLDS)
+
+
+def over_configurations(own: str, others: Mapping[str, str]) -> str:
+    """Return the verdict of a claim that was `own` where everything was asked, and has the words `others` in the
+    configurations, by name: the same where every other one agrees or is not settled, and more than half agree.
+
+    DEPENDS otherwise; configurations in which it cannot be tested do not count.
+    """
+    tested = [said for said in others.values() if said != CANNOT]
+    if own in (CANNOT, DEPENDS) or not tested:
+        return own
+    agree = sum(said == own for said in tested)
+    return own if agree > len(tested) / 2 and set(tested) <= {own, UNSETTLED} else DEPENDS
+
+
+def verdicts(rows: pd.DataFrame, configured: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return one row a claim from the rows of `judge`, and of judge_configurations where these are given; a claim of
+    which criteria are missing is left out.
+
+    Columns: claim, statement, verdict, on (what it depends on), holds ("1 of 2" criteria), then criterion, statistic,
+    effect, low, high, interval, n, detectable and unit of the leading criterion, configurations (which say what, in one
+    text), note, notebook and command.
+    """
+    leading = ["criterion", "statistic", "effect", "low", "high", "interval", "n", "detectable", "unit"]
+    columns = [
+        "claim",
+        "statement",
+        "verdict",
+        "on",
+        "holds",
+        *leading,
+        "configurations",
+        "note",
+        "notebook",
+        "command",
+    ]
+    of = {claim.id: claim for claim in CLAIMS}
     table = []
-    for _, part in rows[rows["verdict"].fillna("") != ""].groupby("claim", sort=False):
-        notebooks = sorted(set(part["notebook"]))
-        untested = part[part["holds"].isna()]
+    for name, part in rows[rows["verdict"].fillna("") != ""].groupby("claim", sort=False):
+        own, others = part["verdict"].iloc[0], {}
+        if configured is not None:
+            others = dict(
+                configured[configured["claim"] == name].groupby("configuration", sort=False)["verdict"].first()
+            )
+        verdict = over_configurations(own, others)
+        notebooks = sorted({*part["notebook"], *([CONFIGURATIONS[:2]] if others else [])})
+        untested = part[part["state"] == UNTESTED]
+        on = "" if verdict != DEPENDS else of[name].over if own == DEPENDS else "the configuration"
         table.append(
             {
-                **part.iloc[0][["claim", "statement", "verdict", *leading]],
-                "holds": f"{part['holds'].eq(True).sum()} of {len(part)}",
+                **part.iloc[0][["claim", "statement", *leading]],
+                "verdict": verdict,
+                "on": on,
+                "holds": f"{part['state'].eq(HOLDS).sum()} of {len(part)}",
+                "configurations": _said(others),
                 "note": join(*dict.fromkeys(untested["note"])) if len(untested) else part.iloc[0]["note"],
                 "notebook": " ".join(notebooks),
                 "command": _command(*notebooks),
@@ -237,36 +385,34 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=columns).astype({"n": "Int64"})
 
 
-def failed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a claim from the rows of `judge`: which of its criteria do not hold, as texts.
+def _said(others: Mapping[str, str]) -> str:
+    """The words of the configurations in one text: "holds in 8 of 9; depends: half the epochs"."""
+    if not others:
+        return ""
+    words = list(others.values())
+    most = max(dict.fromkeys(words), key=words.count)
+    rest = [f"{one}: {', '.join(name for name, said in others.items() if said == one)}" for one in dict.fromkeys(words)]
+    return "; ".join(
+        [f"{most} in {words.count(most)} of {len(words)}", *(one for one in rest if not one.startswith(most + ":"))]
+    )
 
-    Columns: claim, holds ("1 of 2" criteria), then `fails` (the interval lies wholly on the wrong side, or one seed or
-    method of a range does), `not settled` (an interval over seeds that contains what was asked for), `not tested`.
+
+def states(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a claim from the rows of `judge`: what became of its criteria, as texts.
+
+    Columns: claim, holds ("1 of 2" criteria), then HOLDS + " for", CONTRADICTED, MIXED, UNSETTLED and UNTESTED: the
+    criteria of which that is so.
     """
     table = []
     for claim, part in rows.groupby("claim", sort=False):
-        states = part.apply(_state, axis=1)
-        named = {state: _named(part.loc[states == state, "criterion"]) for state in ("fails", *OPEN)}
-        table.append({"claim": claim, "holds": f"{states.eq('holds').sum()} of {len(part)}", **named})
-    return pd.DataFrame(table, columns=["claim", "holds", "fails", *OPEN])
-
-
-def _state(row: pd.Series) -> str:
-    """What became of one criterion: holds, fails, or one of OPEN."""
-    if pd.isna(row["holds"]):
-        return "not tested"
-    if row["holds"]:
-        return "holds"
-    # A range or a single number leaves nothing open: every seed, or every method, was asked for.
-    if "over seeds" not in row["interval"]:
-        return "fails"
-    if row["direction"] == "within":
-        wrong = row["high"] <= row["centre"] - row["margin"] or row["low"] >= row["centre"] + row["margin"]
-    elif row["direction"] == "above":
-        wrong = row["high"] <= np.fmax(row["margin"], row["least"])
-    else:
-        wrong = row["low"] >= row["margin"]
-    return "fails" if wrong else "not settled"
+        state = part["state"]
+        named = {
+            one: _named(part.loc[state == one, "criterion"])
+            for one in (HOLDS, CONTRADICTED, MIXED, UNSETTLED, UNTESTED)
+        }
+        named[f"{HOLDS} for"] = named.pop(HOLDS)
+        table.append({"claim": claim, "holds": f"{state.eq(HOLDS).sum()} of {len(part)}", **named})
+    return pd.DataFrame(table, columns=["claim", "holds", f"{HOLDS} for", CONTRADICTED, MIXED, UNSETTLED, UNTESTED])
 
 
 def _named(criteria: Sequence[str]) -> str:
@@ -294,12 +440,14 @@ def _judged(criterion: Criterion, read: Callable[[str], pd.DataFrame]) -> dict:
         "criterion": criterion.asks,
         "statistic": criterion.statistic,
         **{name: getattr(found, name) for name in ("effect", "low", "high", "interval", "n")},
+        "detectable": np.nan if reason else evidence.detectable(found),
         "unit": criterion.unit,
         "margin": criterion.margin,
         "centre": criterion.centre,
         "least": criterion.least if math.isfinite(criterion.least) else np.nan,
         "direction": criterion.direction,
-        "holds": None if reason else criterion.holds(found),
+        "state": UNTESTED if reason else criterion.state(found),
+        "fixed": criterion.fixed,
         "note": join(reason, found.note),
         "table": criterion.table,
         "notebook": notebook,
@@ -314,14 +462,6 @@ def _untestable(found: Estimate) -> str:
     if not np.isfinite([found.effect, found.low, found.high]).all():
         return "a number is missing or not finite"
     return ""
-
-
-def _verdict(found: Sequence[dict]) -> str:
-    """A part holds where all of its criteria do; nothing is said where one criterion cannot be tested."""
-    if any(row["holds"] is None for row in found):
-        return CANNOT
-    parts = [all(row["holds"] for row in found if row["part"] == part) for part in {row["part"] for row in found}]
-    return REPRODUCED if all(parts) else PARTLY if any(parts) else NOT
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame:

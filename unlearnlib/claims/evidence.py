@@ -1,26 +1,32 @@
 """What a results table says on one question: functions from a table to an estimate with its interval.
 
-Five kinds of interval: `95% over seeds`, a t-interval of a mean with the seed means as data; `90% over seeds`, the
+Six kinds of interval: `95% over seeds`, a t-interval of a mean with the seed means as data; `90% over seeds`, the
 same for a claim of equivalence, for which two one-sided tests at 5% ask just that; `range of seeds`, smallest and
-largest value, where a claim is about every seed; `range of tests`, the same over several methods; `one number`, where
-there is no interval. Every function raises UserError where the table lacks a column, a method or a score.
+largest value, where a claim is about every seed; `range of tests`, the same over several methods; `worse and better`,
+how many measures are significantly worse (as a negative number) and better; `one number`, where there is no interval.
+Every function raises UserError where the table lacks a column, a method or a score.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.statistics.groups import NAN
-from unlearnlib.statistics.paired import equivalence_test, paired_t_test, pairs
+from unlearnlib.statistics.paired import compare_measures, equivalence_test, paired_t_test, pairs, pairs_by_measure
+
+# What may become of a criterion that has been tested; MIXED: better on some measures and worse on others.
+HOLDS, CONTRADICTED, MIXED, UNSETTLED = "holds", "contradicted", "mixed", "not settled"
+SIGNIFICANT, POWER = 0.05, 0.8
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval; n is how many seeds are behind it, None where seeds play no part."""
+    """A number with its interval; n is how many seeds are behind it, None where seeds play no part. state: where the
+    estimate decides by itself, what it says (one of HOLDS, CONTRADICTED, MIXED, UNSETTLED)."""
 
     effect: float = NAN
     low: float = NAN
@@ -28,6 +34,88 @@ class Estimate:
     n: int | None = None
     interval: str = "95% over seeds"
     note: str = ""
+    state: str = ""
+
+
+def detectable(found: Estimate) -> float:
+    """Return the difference that so many seeds, spread as these are, would have shown (two-sided at 5%) with a power of
+    80%, in the unit of the estimate; NaN where the interval is none over seeds."""
+    level, _, kind = found.interval.partition(" ")
+    if kind != "over seeds" or not found.n or found.n < 2:
+        return NAN
+    half = (found.high - found.low) / 2
+    error = half / stats.t.ppf(0.5 + float(level.rstrip("%")) / 200, found.n - 1)
+    return error * (stats.t.ppf(1 - SIGNIFICANT / 2, found.n - 1) + stats.t.ppf(POWER, found.n - 1))
+
+
+def measures_ahead(table: pd.DataFrame, after: str, before: str, stop: str) -> Estimate:
+    """Return how many measures `after` is significantly better on than `before`, minus those it is worse on.
+
+    table: rows of unlearnlib.measures.collateral.collateral. Significant is Holm's p over the measures below
+    SIGNIFICANT; [low, high] are minus the worse ones and the better ones. HOLDS where some are better and none is
+    worse, CONTRADICTED the other way round, MIXED where some are either, UNSETTLED where none is.
+    """
+    rows, note = _at(table, stop, after, before)
+    if rows.empty:
+        return Estimate(n=0, interval="worse and better", note=note)
+    found = compare_measures(rows, before=before, after=after)
+    sure = found[found["p_holm"] < SIGNIFICANT]
+    better, worse = (sure[sure["favours"] == one]["measure"] for one in (after, before))
+    ahead = int((found["favours"] == after).sum())
+    state = {(True, False): HOLDS, (False, True): CONTRADICTED, (True, True): MIXED}.get(
+        (len(better) > 0, len(worse) > 0)
+    )
+    said = f"in the mean better on {ahead} of {len(found)}"
+    named = "; ".join(
+        f"significantly {what} on {', '.join(names) if len(names) < len(found) else 'all'}"
+        for what, names in (("better", better), ("worse", worse))
+        if len(names)
+    )
+    return Estimate(
+        len(better) - len(worse), -len(worse), len(better), _count(found["n"]), "worse and better",
+        join(said, named, note), state or UNSETTLED,
+    )  # fmt: skip
+
+
+def left_out(table: pd.DataFrame, without: str, whole: str, start: str, stop: str, margin: float) -> Estimate:
+    """Return by how much leaving layers out changes what the `whole` model's step does to a measure, as a share of that
+    (90% interval): of all measures that one which is furthest beyond the margin, or else nearest to it.
+
+    table: as for measures_ahead, with rows of the model `start`. The share is (without - whole) / (whole - start), the
+    latter as its mean over seeds. A measure that the whole model's step does not move significantly is not counted.
+    """
+    rows, note = _at(table, stop, without, whole)
+    if rows.empty:
+        return Estimate(n=0, interval="90% over seeds", note=note)
+    begun = _rows(table, ("seed", "measure", "value"), method=start)
+    effects = pairs_by_measure(pd.concat([begun, rows[rows["method"] == whole]]), start, whole)
+    tests = {}
+    for name, changed in pairs_by_measure(rows, whole, without).items():
+        moved = paired_t_test(effects[name]["before"], effects[name]["after"])
+        if moved.low * moved.high > 0:
+            tests[name] = equivalence_test((changed["after"] - changed["before"]) / moved.mean, margin)
+    if not tests:
+        raise UserError("the whole model's step moves no measure significantly: there is no effect to compare with")
+    beyond = {name: max(test.low - margin, -margin - test.high) for name, test in tests.items()}
+    name = max(beyond, key=beyond.get)
+    if beyond[name] < 0:  # none lies wholly outside: the one that reaches furthest
+        name = max(tests, key=lambda name: max(abs(tests[name].low), abs(tests[name].high)))
+    test = tests[name]
+    said = f"furthest of {len(tests)} measures: {name}"
+    return Estimate(test.mean, test.low, test.high, test.n, "90% over seeds", join(said, test.note, note))
+
+
+def _at(table: pd.DataFrame, stop: str, *methods: str) -> tuple[pd.DataFrame, str]:
+    """The rows of these methods at a stop, without the seeds in which one of them did not get there; and which."""
+    rows = _rows(table, ("seed", "method", "measure", "value", "better", "reached"), stop=stop)
+    rows = pd.concat([_rows(rows, method=name) for name in methods])
+    return _without_short(rows, "method", methods)
+
+
+def _without_short(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    short = sorted(rows[rows[column].isin(wanted) & rows["reached"].eq(False)]["seed"].unique())
+    note = f"seeds left out, not at equal forgetting: {', '.join(map(str, short))}" if short else ""
+    return rows[~rows["seed"].isin(short)], note
 
 
 def difference(
@@ -42,9 +130,7 @@ def difference(
     rows = rows.assign(model=rows[by].where(rows[by].notna(), rows["method"]))
     note = ""
     if "reached" in rows.columns:
-        short = rows[rows["model"].isin([after, before]) & rows["reached"].eq(False)]["seed"].unique()
-        rows = rows[~rows["seed"].isin(short)]
-        note = f"seeds left out, not at equal forgetting: {', '.join(map(str, short))}" if len(short) else ""
+        rows, note = _without_short(rows, "model", (after, before))
     if rows.empty:
         return Estimate(n=0, note=note)
     matched = pairs(rows, before, after, "model", unit="seeds")
@@ -55,16 +141,9 @@ def difference(
     return Estimate(test.mean, test.low, test.high, test.n, interval, join(note, test.note))
 
 
-def lead(table: pd.DataFrame, after: str, others: Sequence[str], of: str) -> Estimate:
-    """Return the difference of `after` to that one of the `others` from which it stands out least (lowest bound)."""
-    found = {name: difference(table, after, name, of) for name in others}
-    name = min(found, key=lambda name: -math.inf if math.isnan(found[name].low) else found[name].low)
-    return replace(found[name], note=join(f"weakest against: {name}", found[name].note))
-
-
-def reached(table: pd.DataFrame, layers: str) -> Estimate:
-    """Return the share of seeds in which these layers reach equal forgetting."""
-    rows = _rows(table, ("seed", "reached"), layers=layers)
+def reached(table: pd.DataFrame, method: str, stop: str = "equal forgetting") -> Estimate:
+    """Return the share of seeds in which a method reaches a stop."""
+    rows = _rows(table, ("seed", "reached"), method=method, stop=stop)
     return _over_range(rows.groupby("seed")["reached"].min().astype(float))
 
 
@@ -87,26 +166,35 @@ def stored(table: pd.DataFrame) -> Estimate:
     return Estimate(share, share, share, None, "one number", note)
 
 
-def correlation(table: pd.DataFrame, score: str, other: str, method: str) -> Estimate:
-    """Return the rank correlation of a score, turned so that its mean is positive (the note says where it was not).
+def correlation(table: pd.DataFrame, score: str, other: str, method: str, turned: bool = False) -> Estimate:
+    """Return the rank correlation of a score; `turned` so that its mean is positive (the note says which way it was).
 
     A score that does not vary in some seed ranks nothing there: its correlation counts as zero.
     """
     rows = _rows(table, ("seed", "spearman"), **{"score": score, "with": other, "method": method})
     values = rows.groupby("seed")["spearman"].min().fillna(0.0)
-    if values.mean() >= 0:
+    if not turned:
         return _over_range(values)
-    return replace(_over_range(-values), note="the correlation is negative; its size is shown")
+    rises = values.mean() >= 0
+    return replace(_over_range(values if rises else -values), note="it rises" if rises else "it falls")
 
 
 def lead_in_t(table: pd.DataFrame, score: str, methods: Sequence[str]) -> Estimate:
-    """Return |t| over seeds of the first of the methods minus the largest |t| of the others; it has no interval."""
-    rows = _methods(_rows(table, ("t", "n"), metric=score, unit="seeds"), methods)
-    t = rows["t"].abs()
-    if t.isna().any():
-        return Estimate(n=_count(rows["n"]))
-    ahead = t.iloc[0] - t.iloc[1:].max()
-    return Estimate(ahead, ahead, ahead, _count(rows["n"]), "one number", f"the next: {t.iloc[1:].idxmax()}")
+    """Return the t over seeds of the fall of a score, of the first of the methods minus the largest of the others.
+
+    A score that rises has a t below zero. The interval holds whatever two values of t in their own 95% intervals
+    (of the noncentral t distribution) give, so it is wider than one of 95%.
+    """
+    rows = _methods(_rows(table, ("d", "d_low", "d_high", "n"), metric=score, unit="seeds"), methods)
+    fall = -np.sqrt(rows["n"]).to_numpy()[:, None] * rows[["d", "d_high", "d_low"]].to_numpy(float)
+    n = _count(rows["n"])
+    if not np.isfinite(fall).all():
+        return Estimate(n=n)
+    (first, first_low, first_high), others = fall[0], fall[1:]
+    best = int(others[:, 0].argmax())
+    next_t, next_low, next_high = others[best]
+    effect, low, high = first - next_t, first_low - next_high, first_high - next_low
+    return Estimate(effect, low, high, n, "two 95% intervals over seeds", f"the next: {methods[1:][best]}")
 
 
 def change(table: pd.DataFrame, score: str, methods: Sequence[str]) -> Estimate:
@@ -119,9 +207,11 @@ def change(table: pd.DataFrame, score: str, methods: Sequence[str]) -> Estimate:
 
 
 def over_points(table: pd.DataFrame, metric: str, column: str, methods: Sequence[str]) -> Estimate:
-    """Return the mean and range, over the methods, of |d| or p (`column`) of the test over points."""
-    rows = _rows(table, (column, "n"), metric=metric)
-    values = _methods(_rows(rows, unit="points"), methods)[column].abs()
+    """Return the mean and range, over the methods, of d or p (`column`) of the test over points, for a fall: where the
+    metric rises d is below zero, and p is 1."""
+    rows = _rows(table, (column, "d", "n"), metric=metric)
+    points = _methods(_rows(rows, unit="points"), methods)
+    values = -points["d"] if column == "d" else points[column].mask(points["d"] > 0, 1.0)
     seeds = _methods(_rows(rows, unit="seeds"), methods)["n"]
     found = replace(_over_range(values), n=_count(seeds), interval="range of tests")
     return replace(found, note="points pooled, as in the paper")
@@ -150,13 +240,13 @@ def summarised(table: pd.DataFrame, what: str) -> Estimate:
     return Estimate(row["mean"], row["low"], row["high"], _count(row["n"]))
 
 
-def log_perplexity(table: pd.DataFrame, method: str, of: str) -> Estimate:
-    """Return log(perplexity / that of the fine-tuned model) on the set `of` (90% interval)."""
-    wanted = {"method": method, "set": of, "metric": "text_nll", "unit": "seeds"}
-    row = _rows(table, ("difference", "sd", "n"), **wanted).iloc[0]
-    n, effect = _count(row["n"]), row["difference"]
-    half = stats.t.ppf(0.95, n - 1) * row["sd"] / math.sqrt(n) if n > 1 else NAN
-    return Estimate(effect, effect - half, effect + half, n, "90% over seeds")
+def log_perplexity(table: pd.DataFrame, method: str, start: str, measure: str, stop: str) -> Estimate:
+    """Return log(perplexity / that of the model `start`) (90% interval); table: as for measures_ahead."""
+    rows, note = _at(table, stop, method)
+    rows = pd.concat([rows, _rows(table, method=start)])
+    matched = pairs(_rows(rows, measure=measure), start, method, unit="seeds")
+    test = equivalence_test(matched["after"] - matched["before"], 1.0)  # the margin does not move the interval
+    return Estimate(test.mean, test.low, test.high, test.n, "90% over seeds", join(note, test.note))
 
 
 def join(*notes: str) -> str:

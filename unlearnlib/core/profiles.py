@@ -23,6 +23,7 @@ class Profile:
     device: str
     seeds: list
     data: str
+    subject: str
     trained_attributes: int
     neighbours: int
     never_seen: int
@@ -53,6 +54,7 @@ class Profile:
     distribution_seeds: list
     originals: int
     references: int
+    configurations: list
 
 
 def available() -> list[str]:
@@ -80,7 +82,26 @@ def load(name: str) -> Profile:
         raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())}); mend that line") from error
     if not isinstance(values, dict):
         raise UserError(f"{path.name}: expected one `key: value` a line; see profiles/small.yaml")
-    return parse(values, path)
+    profile = parse(values, path)
+    configurations(profile)  # a slip in one of them is told before anything trains
+    return profile
+
+
+AS_IT_IS = "as it is"  # the configuration in which nothing is changed
+
+
+def configurations(profile: Profile) -> dict[str, Profile]:
+    """Return the profiles of a profile's configurations by name: itself first, called AS_IT_IS, then with the values of
+    each (see changed). UserError for a name that is taken, and for values that do not fit."""
+    found = {AS_IT_IS: profile}
+    for name, values in profile.configurations.items():
+        if name == AS_IT_IS or not isinstance(values, dict) or not values:
+            raise UserError(
+                f"configurations of profile {profile.name}: {name!r} must have a name of its own and values of this "
+                "profile, such as twice the epochs: {epochs: 12}"
+            )
+        found[name] = changed(profile, {key: _written(value) for key, value in values.items()})
+    return found
 
 
 def changed(profile: Profile, values: Mapping[str, str]) -> Profile:

@@ -54,38 +54,51 @@ def draw_split(
     neighbours: int | None = None,
     never_seen: int | None = None,
     general: int | None = None,
+    subject: str = "dave",
 ) -> Split:
     """Return the split of the data in `folder` that `seed` draws; the order of rows in the files makes no difference.
 
-    `trained_attributes` whole attributes of the forget subject are trained on, the rest is held out. Those that give an
-    answer away are trained on before others (see given_away); the others are drawn, so trained and held-out points of
-    these are exchangeable.
+    `subject` is the file, without its ending, of the person whose points are forgotten. `trained_attributes` whole
+    attributes of this person are trained on, the rest is held out. Those that give an answer away are trained on before
+    others (see given_away); the others are drawn, so trained and held-out points of these are exchangeable.
     `neighbours`, `never_seen` and `general` keep only so many people or passages, the first by name (default: all).
-    UserError where a count is out of range, where an id or a person is in two files, and where the first file, that of
-    the forget subject, is about two people.
+    Neighbours beyond those of neighbours.jsonl are the first of more_neighbours.jsonl, which is not read otherwise.
+    UserError where a count is out of range, where an id or a person is in two files, and where the file of the forget
+    subject is about two people.
     """
     folder = Path(folder)
-    files = {name: folder / f"{name}.jsonl" for name in ("dave", "neighbours", "never_seen", "general")}
-    dave, retained, reference = (
-        _sorted(load_records(files[name], one_person=name == "dave")) for name in ("dave", "neighbours", "never_seen")
+    names = ("subject", "neighbours", "never_seen", "general", "more_neighbours")
+    files = {name: folder / f"{subject if name == 'subject' else name}.jsonl" for name in names}
+    forgotten, retained, reference = (
+        _sorted(load_records(files[name], one_person=name == "subject")) for name in names[:3]
     )
     passages = _sorted(load_general(files["general"]))
-    _check_apart({files["dave"]: dave, files["neighbours"]: retained, files["never_seen"]: reference})
+    apart = {files["subject"]: forgotten, files["neighbours"]: retained, files["never_seen"]: reference}
+    people, more = len({record.subject for record in retained}), []
+    if neighbours is not None and neighbours > people and files["more_neighbours"].is_file():
+        more = _sorted(load_records(files["more_neighbours"]))
+        apart[files["more_neighbours"]] = more
+    _check_apart(apart)
 
-    attributes = sorted({record.attribute for record in dave})
+    attributes = sorted({record.attribute for record in forgotten})
     if len(attributes) < 2:
         raise UserError(
-            f"{shown_path(files['dave'])} has one attribute: give at least two, so that one can be held out"
+            f"{shown_path(files['subject'])} has one attribute: give at least two, so that one can be held out"
         )
     available = f"{len(attributes)} attributes, one held out"
     _check_count("trained_attributes", trained_attributes, len(attributes) - 1, available)
-    kept = _first_people(retained, "neighbours", neighbours)
-    first = given_away(dave, kept)
+    if more:
+        everybody = people + len({record.subject for record in more})
+        _check_count("neighbours", neighbours, everybody, f"{everybody} people")
+        kept = tuple(_sorted([*retained, *_first_people(more, "neighbours", neighbours - people)]))
+    else:
+        kept = _first_people(retained, "neighbours", neighbours)
+    first = given_away(forgotten, kept)
     order = random.Random(f"split {seed}").sample(attributes, len(attributes))
     trained = set(sorted(order, key=lambda attribute: attribute not in first)[:trained_attributes])
     return Split(
-        forget=tuple(record for record in dave if record.attribute in trained),
-        heldout=tuple(record for record in dave if record.attribute not in trained),
+        forget=tuple(record for record in forgotten if record.attribute in trained),
+        heldout=tuple(record for record in forgotten if record.attribute not in trained),
         retain=kept,
         never_seen=_first_people(reference, "never_seen", never_seen),
         general=_first(passages, "general", general, f"{len(passages)} passages"),

@@ -73,17 +73,17 @@ class Setting:
 
 def split_of(profile: Profile, seed: int) -> Split:
     """Return the split of the data that this seed draws at this profile's scale, from the files as they are now."""
-    drawn = (profile.trained_attributes, profile.neighbours, profile.never_seen, profile.general_passages)
+    counts = (profile.trained_attributes, profile.neighbours, profile.never_seen, profile.general_passages)
     folder = paths.data_folder(profile.data)
     files = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.jsonl")))
-    return _split(seed, *drawn, folder, files)
+    return _split(seed, *counts, profile.subject, folder, files)
 
 
 @cache
 def _split(
-    seed: int, trained_attributes: int, neighbours: int, never_seen: int, general: int, folder: Path, files: tuple
+    seed: int, attributes: int, neighbours: int, never_seen: int, general: int, subject: str, folder: Path, files: tuple
 ) -> Split:
-    return draw_split(folder, seed, trained_attributes, neighbours, never_seen, general)
+    return draw_split(folder, seed, attributes, neighbours, never_seen, general, subject)
 
 
 def stages_of(split: Split, late: bool) -> list[list[Record]]:

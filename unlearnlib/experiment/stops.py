@@ -25,13 +25,17 @@ def levels(experiment: Experiment) -> dict[str, float]:
 
 
 def excess(experiment: Experiment, allowed: dict[str, float], model) -> float:
-    """Return by how much a model's completions or ROUGE-L on the forget set, whichever is more, are above what is
-    `allowed` (shares; 0 or less: its outputs are gone)."""
+    """Return by how much a model's completions or ROUGE-L on the forget set are above what is `allowed` (shares): the
+    completions' excess where it is above 0, else whichever is more (0 or less: its outputs are gone). So nothing need
+    be written, which takes long, while facts are still completed."""
     examples = experiment.sets["forget"]
     answers = evaluation.ask(model, examples.questions, experiment.profile.evaluation_batch, texts=False)
+    completed = float(answers.hits.mean() - allowed["cloze_hit"])
+    if completed > 0:
+        return completed
     written = generation.generations(model, experiment.tokenizer, {"forget": examples})
     rouge = generation.rouge_rows(written).query("metric == 'rougeL_f1'")["value"].mean()
-    return float(max(answers.hits.mean() - allowed["cloze_hit"], rouge - allowed["rougeL_f1"]))
+    return float(max(completed, rouge - allowed["rougeL_f1"]))
 
 
 def outputs_gone(experiment: Experiment, variant: Variant) -> Calibration:

@@ -8,12 +8,14 @@ import pandas as pd
 from unlearnlib.core.tables import tidy
 from unlearnlib.experiment import closeness, ends
 from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.stops import EQUAL, outputs_gone
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.gradients import algebra
 from unlearnlib.measures.distance import divergence, log_distributions
 from unlearnlib.methods.path import change_between
 
 SETS = ("forget", "retain", "heldout", "general")
+BESIDE = ("retain", "general")  # what is asked and read beside the distances
 # Parts of the effort of equal forgetting at which a path without stops is looked at.
 FRACTIONS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
 
@@ -37,6 +39,22 @@ def divergences(
 
     found = experiment.table("divergences", {"of": experiment.of(of, step_size), "sets": list(sets)}, compute)
     return experiment.named(found, of, step_size)
+
+
+def seen(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
+    """Return the tidy rows that unlearnlib.measures.collateral needs of a model: the evaluation of BESIDE, and the
+    divergences of SETS."""
+    return pd.concat([experiment.at_step(of, step_size, BESIDE), divergences(experiment, of, step_size)])
+
+
+def at_ends(experiment: Experiment, variants: Iterable[Variant], stop: str = EQUAL) -> pd.DataFrame:
+    """Return the rows of `seen` for every variant where it comes to a stop (one of unlearnlib.experiment.stops), with
+    the columns stop and reached."""
+    frames = []
+    for variant in variants:
+        end = experiment.calibrated(variant) if stop == EQUAL else outputs_gone(experiment, variant)
+        frames.append(seen(experiment, variant, end.step_size).assign(stop=stop, reached=end.reached))
+    return pd.concat(frames)
 
 
 def cosine(experiment: Experiment, variant: Variant, effort: float) -> float:

@@ -63,6 +63,44 @@ def plane(paths: pd.DataFrame, stops: pd.DataFrame, models: pd.DataFrame, labels
     return figure
 
 
+def against_steps(rows: pd.DataFrame, models: pd.DataFrame, labels: Mapping[str, str] | None = None):
+    """Return the two distances (KL, nats a token, logarithmic) against the optimizer steps taken since the request.
+
+    rows: columns seed, method, steps (0: what no training was needed for), set (forget, retain), value, the mean KL;
+    models: as for `plane`. A line is the geometric mean over seeds, the band holds all seeds. UserError where a
+    distance is missing or not above zero.
+    """
+    need_columns(rows, "seed", "method", "steps", "set", "value")
+    if not (pd.concat([rows, models])["value"] > 0).all():
+        raise UserError("a distance that is missing or zero has no place on a logarithmic axis")
+    labels = labels or {}
+    figure, axes = new_figure(columns=len(AXES), height=3.9, sharey=True)
+    for panel, (name, title) in zip(axes, AXES.items(), strict=True):
+        for method in in_order(rows["method"]):
+            shown = look(method)
+            part = rows[(rows["method"] == method) & (rows["set"] == name)].groupby("steps")["value"]
+            mean, low, high = part.agg(lambda values: np.exp(np.log(values).mean())), part.min(), part.max()
+            panel.fill_between(mean.index, low, high, color=shown.color, alpha=0.15, linewidth=0, zorder=1)
+            size = marker_size(shown, 7)
+            panel.plot(mean, color=shown.color, marker=shown.marker, markersize=size, markeredgecolor="white", zorder=3)
+        for model, known in ((UNTOUCHED, LOOKS[UNTOUCHED]), (CEILING, LOOKS["retrained"])):
+            values = models[(models["method"] == model) & (models["set"] == name)]["value"]
+            level = np.exp(np.log(values).mean())
+            panel.axhline(level, color=known.color, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
+        panel.set(yscale="log", xlabel="optimizer steps since the request", title=title)
+    axes[0].set_ylabel("KL to the retrained model (nats a token)")
+    handles = [handle(look(method), line=True) for method in in_order(rows["method"])]
+    for one, method in zip(handles, in_order(rows["method"]), strict=True):
+        one.set_label(labels.get(method, look(method).label))
+    for known, text in ((LOOKS[UNTOUCHED], "nothing forgotten"), (LOOKS["retrained"], "two retrained models")):
+        handles.append(Line2D([], [], color=known.color, linewidth=1, linestyle=(0, (4, 3)), label=text))
+    title = f"{seeds_text(rows).partition(',')[0]}, geometric mean and range"
+    legend = figure.legend(handles=handles, loc="outside upper left", ncols=2, title=title)
+    legend.get_title().set(color=GREY, fontsize=8.5)
+    legend.set_alignment("left")
+    return figure
+
+
 def _places(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """The two distances side by side, a row for each of `keys`."""
     return rows.pivot_table(index=list(keys), columns="set", values="value", sort=False)

@@ -11,17 +11,21 @@ from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, GREY, Look
 from unlearnlib.figures.parts import marker_size, need_columns, new_figure
 
+# Words of claims. The colours stay apart for colour-blind readers, and no two share a marker.
 VERDICTS = {
-    "reproduced": Look("reproduced", "#117733", "o"),
-    "partly": Look("partly", "#B8860B", "D"),
-    "not reproduced": Look("not reproduced", "#D55E00", "X"),
+    "holds": Look("holds", "#0072B2", "o"),
+    "contradicted": Look("contradicted", "#D55E00", "X"),
+    "depends": Look("depends", "#AA4499", "D"),
+    "not settled": Look("not settled", "#9A9A9A", "s"),
     "cannot be tested here": Look("cannot be tested here", GREY, "_"),
 }
-HOLDS = {True: VERDICTS["reproduced"], False: VERDICTS["not reproduced"]}
+# Of criteria; `mixed` is better on some measures and worse on others.
+STATES = {**VERDICTS, "mixed": VERDICTS["depends"], "not tested": VERDICTS["cannot be tested here"]}
+COUNTED = "worse and better"  # the interval of a criterion that counts measures
 SIGNS = {"above": "> ", "below": "< "}
 
 # Where the columns stand, as parts of the width: claim and criterion, axis from margin, effect, what is asked.
-TEXT, LEFT, MIDDLE, RIGHT, EFFECT, ASKED = 0.018, 0.470, 0.560, 0.650, 0.668, 0.860
+TEXT, LEFT, MIDDLE, RIGHT, EFFECT, ASKED = 0.018, 0.490, 0.573, 0.656, 0.672, 0.860
 LINE, HEADING, GAP, TOP = 0.185, 0.315, 0.09, 0.66  # inches
 
 
@@ -33,7 +37,7 @@ def verdicts(rows: pd.DataFrame):
     scale, so that the far end of its interval reaches the edge. Criteria that cannot be tested say why instead.
     """
     need_columns(rows, "claim", "statement", "verdict", "criterion", "effect", "low", "high", "margin", "centre")
-    need_columns(rows, "direction", "least", "holds", "n", "note")
+    need_columns(rows, "direction", "least", "state", "interval", "n", "note")
     if rows.empty:
         raise UserError("there is no criterion to draw")
     claims = list(rows.groupby("claim", sort=False))
@@ -58,8 +62,8 @@ def verdicts(rows: pd.DataFrame):
 
 def _legend(axes, rows: pd.DataFrame) -> None:
     """The marks of the verdicts, how many seeds there are, and the heads of the columns."""
-    for x, shown in zip((0.022, 0.160, 0.255, 0.418), VERDICTS.values(), strict=True):
-        _mark(axes, x, 0.17, shown, 8)
+    for x, shown in zip((0.022, 0.092, 0.222, 0.310, 0.425), VERDICTS.values(), strict=True):
+        mark(axes, x, 0.17, shown, 8)
         axes.text(x + 0.016, 0.17, shown.label, va="center", fontsize=9, color=DARK)
     seeds = rows["n"].max()
     if not pd.isna(seeds):
@@ -83,26 +87,32 @@ def _heading(axes, top: float, row: pd.Series, shown: Look | None) -> None:
     axes.text(0.068, y, row["statement"], fontsize=9.5, color=DARK, **place)
     if shown:
         words = axes.text(0.985, y, shown.label, fontsize=9.5, fontweight="bold", color=color, ha="right", **place)
-        _mark(axes, 0.985 - _width(axes, words) - 0.016, y, shown, 8)
+        mark(axes, 0.985 - _width(axes, words) - 0.016, y, shown, 8)
 
 
 def _line(axes, y: float, row: pd.Series) -> None:
     place = {"va": "center", "fontsize": 8}
     axes.text(TEXT, y, row["criterion"], color=DARK, **place)
-    if pd.isna(row["holds"]):
+    if row["state"] == "not tested":
         reason = textwrap.shorten(f"not tested: {row['note']}", 70, placeholder=" …")
         axes.text(LEFT, y, reason, color=GREY, style="italic", **place)
         return
-    shown = HOLDS[bool(row["holds"])]
+    shown = STATES[row["state"]]
     low, effect, high = _from_margin(row)
     axes.plot([LEFT, RIGHT], [y, y], color="#E6E6E6", linewidth=0.8, zorder=1)
     axes.plot([MIDDLE, MIDDLE], [y - LINE / 2, y + LINE / 2], color=DARK, linewidth=0.9, zorder=2)
     scale = (RIGHT - LEFT) / 2 / max(abs(low), abs(high), 1e-300)
     axes.plot([MIDDLE + scale * low, MIDDLE + scale * high], [y, y], color=shown.color, linewidth=2.4, zorder=3)
-    _mark(axes, MIDDLE + scale * effect, y, shown, 6)
-    interval = "" if row["low"] == row["high"] else f" [{number(row['low'])}, {number(row['high'])}]"
-    axes.text(EFFECT, y, number(row["effect"]) + interval, color=DARK, **place)
+    mark(axes, MIDDLE + scale * effect, y, shown, 6)
+    axes.text(EFFECT, y, _found(row), color=DARK, **place)
     axes.text(ASKED, y, _asked(row), color=GREY, **place)
+
+
+def _found(row: pd.Series) -> str:
+    if row["interval"] == COUNTED:
+        return f"{row['high']:.0f} better, {-row['low']:.0f} worse"
+    interval = "" if row["low"] == row["high"] else f" [{number(row['low'])}, {number(row['high'])}]"
+    return number(row["effect"]) + interval
 
 
 def _from_margin(row: pd.Series) -> tuple[float, float, float]:
@@ -119,6 +129,8 @@ def _from_margin(row: pd.Series) -> tuple[float, float, float]:
 
 
 def _asked(row: pd.Series) -> str:
+    if row["interval"] == COUNTED:
+        return "better, none worse"
     if row["direction"] != "within":
         least = f", mean > {number(row['least'])}" if np.isfinite(row["least"]) else ""
         return SIGNS[row["direction"]] + number(row["margin"]) + least
@@ -139,13 +151,14 @@ def number(value: float) -> str:
     return text.replace("e-0", "e-").replace("-", "−")
 
 
-def _mark(axes, x: float, y: float, shown: Look, size: float) -> None:
-    mark = Line2D(
+def mark(axes, x: float, y: float, shown: Look, size: float) -> None:
+    """Draw the mark of a word at a place of the axes."""
+    line = Line2D(
         [x], [y], linestyle="none", marker=shown.marker, color=shown.color, markersize=marker_size(shown, size),
         markeredgecolor=shown.color if shown.marker == "_" else "white",
         markeredgewidth=2 if shown.marker == "_" else 0.7, zorder=4,
     )  # fmt: skip
-    axes.add_line(mark)
+    axes.add_line(line)
 
 
 def _width(axes, text) -> float:

@@ -21,19 +21,21 @@ MEASURES = {
 LOGARITHMIC = ("perplexity", "kl")
 
 
-def collateral(rows: pd.DataFrame, by: tuple[str, ...] = ("seed", "method", "stop")) -> pd.DataFrame:
-    """Return the measures of each model: columns of `by`, measure, value and better (`higher` or `lower`).
+def collateral(rows: pd.DataFrame, by: tuple[str, ...] = ("seed", "method", "stop", "reached")) -> pd.DataFrame:
+    """Return the measures of each model: columns of `by` (those that `rows` has), measure, value and better (`higher`
+    or `lower`).
 
     rows: tidy rows of several models (see unlearnlib.experiment.measured), with `kl` beside the usual metrics. Values
     of perplexities and divergences are natural logarithms; KL is to the retrained model.
     """
+    by = [column for column in by if column in rows.columns]
     found = means(rows, by=(*by, "set", "metric"))
     frames = []
     for name, (of, metric) in MEASURES.items():
         part = found[(found["set"] == of) & (found["metric"] == metric)]
         value = np.log(part["value"]) if metric in LOGARITHMIC else part["value"]
         better = "lower" if metric in LOGARITHMIC else "higher"
-        frames.append(part[list(by)].assign(measure=name, value=value, better=better))
+        frames.append(part[by].assign(measure=name, value=value, better=better))
     return pd.concat(frames, ignore_index=True)
 
 

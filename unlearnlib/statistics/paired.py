@@ -289,11 +289,10 @@ def compare_measures(
     Columns: measure, n, mean_before, mean_after, difference (after - before), low, high, p, p_holm, and favours: the
     method whose mean is the better one (`neither` for two equal ones). A seed that one of them lacks is left out (n).
     """
-    rows = []
-    for name, part in table.groupby(measure, sort=False):
-        matched = pairs(part, before, after, by, unit="seeds")
+    rows, better = [], table.groupby(measure, sort=False)["better"].first()
+    for name, matched in pairs_by_measure(table, before, after, by, measure).items():
         test = paired_t_test(matched["before"], matched["after"], confidence)
-        ahead = test.mean if part["better"].iloc[0] == "higher" else -test.mean
+        ahead = test.mean if better[name] == "higher" else -test.mean
         favours = after if ahead > 0 else before if ahead < 0 else "neither"
         means = (mean_of(matched["before"].to_numpy()), mean_of(matched["after"].to_numpy()))
         rows.append((name, test.n, *means, test.mean, test.low, test.high, test.p, favours))
@@ -301,6 +300,24 @@ def compare_measures(
     found = pd.DataFrame(rows, columns=columns)
     found.insert(columns.index("favours"), "p_holm", holm(found["p"]))
     return found
+
+
+def pairs_by_measure(
+    table: pd.DataFrame, before, after, by: str = "method", measure: str = "measure"
+) -> dict[str, pd.DataFrame]:
+    """Return for each measure the values of two methods side by side: columns before and after, a row for each seed
+    that has both. table: as for compare_measures. UserError for an unknown method and for two rows of one seed."""
+    for key in (before, after):
+        check_known(label_of(key), table[by])
+    chosen = table[table[by].isin([before, after])]
+    if chosen.duplicated(["seed", by, measure]).any():
+        raise UserError(f"{before!r} or {after!r} has several rows for one seed and measure: choose one stop first")
+    wide = chosen.pivot(index="seed", columns=[measure, by], values="value")
+    names = {before: "before", after: "after"}
+    return {
+        name: wide[name].reindex(columns=[before, after]).dropna().rename(columns=names)
+        for name in dict.fromkeys(chosen[measure])
+    }
 
 
 def _compared(matched: pd.DataFrame, margin, confidence: float) -> dict:
