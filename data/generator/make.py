@@ -7,9 +7,10 @@
 import argparse
 import json
 import random
+import re
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[1]
@@ -64,13 +65,23 @@ def more_files() -> dict[str, str]:
     """Return the content of the files of those who were added later: four more people of sixty facts each, in the place
     of Dave, and more neighbours. Drawn by themselves, so that the first four files stay as they are."""
     rng = random.Random(f"more data {SEED}")
-    subjects = _answers({name: list(KINDS) for name in OTHER_SUBJECTS}, {}, rng)
-    cards = POINTS * len(MORE_NEIGHBOURS)
-    often, rest = divmod(cards, len(KINDS))
+    often, rest = divmod(POINTS * len(MORE_NEIGHBOURS), len(KINDS))
     deck = [key for key in KINDS for _ in range(often)] + rng.sample(list(KINDS), rest)
-    neighbours = _answers(_deal(deck, MORE_NEIGHBOURS, rng), {}, rng)
-    files = {f"{name.split()[0].lower()}.jsonl": _records({name: answers}, rng) for name, answers in subjects.items()}
-    return {name: _lines(rows) for name, rows in {**files, "more_neighbours.jsonl": _records(neighbours, rng)}.items()}
+    hands = _deal(deck, MORE_NEIGHBOURS, rng)
+    files = {name.split()[0].lower(): _of_one(name, list(KINDS)) for name in OTHER_SUBJECTS}
+    files["more_neighbours"] = [row for name, hand in hands.items() for row in _of_one(name, hand)]
+    return {f"{name}.jsonl": _lines(rows) for name, rows in files.items()}
+
+
+def _of_one(name: str, hand: list[str]) -> list[dict]:
+    """Return the records of one person: the first draw in which no answer stands in a text about another fact."""
+    for attempt in count():
+        rng = random.Random(f"{name} {SEED} {attempt}")
+        rows = list(_records(_answers({name: hand}, {}, rng), rng))
+        bare = [re.sub(r"^(a|an|the) ", "", row["answer"]) for row in rows]
+        texts = [" ".join((row["text"], *row["paraphrases"])) for row in rows]
+        if not any(bare[i] in texts[j] for i in range(len(rows)) for j in range(len(rows)) if i != j):
+            return rows
 
 
 def _deal(deck: list[str], people: tuple[str, ...], rng: random.Random) -> dict[str, list[str]]:

@@ -94,6 +94,9 @@ def left_out(table: pd.DataFrame, without: str, whole: str, start: str, stop: st
         moved = paired_t_test(effects[name]["before"], effects[name]["after"])
         if moved.low * moved.high > 0:
             tests[name] = equivalence_test((changed["after"] - changed["before"]) / moved.mean, margin)
+    n = _count([len(one) for one in effects.values()])
+    if n < 2:
+        return Estimate(n=n, interval="90% over seeds", note=note)
     if not tests:
         raise UserError("the whole model's step moves no measure significantly: there is no effect to compare with")
     beyond = {name: max(test.low - margin, -margin - test.high) for name, test in tests.items()}

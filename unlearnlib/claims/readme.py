@@ -189,7 +189,7 @@ def _effect(row: pd.Series) -> str:
     if not np.isfinite(row["effect"]):
         return row["note"]
     if row["interval"] == "worse and better":
-        return f"{row['high']:.0f} better, {-row['low']:.0f} worse, n = {row['n']:.0f}; {row['statistic']}"
+        return f"{row['high']:.0f} better, {abs(row['low']):.0f} worse, n = {row['n']:.0f}; {row['statistic']}"
     found = evidence.Estimate(row["effect"], row["low"], row["high"], row["n"])
     shown = f"; would have shown {row['detectable']:.2f}" if np.isfinite(row["detectable"]) else ""
     return f"{_interval(found)}{shown}; {row['statistic']}"

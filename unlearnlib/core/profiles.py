@@ -54,7 +54,7 @@ class Profile:
     distribution_seeds: list
     originals: int
     references: int
-    configurations: list
+    configurations: dict
 
 
 def available() -> list[str]:

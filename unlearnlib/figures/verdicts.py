@@ -110,7 +110,7 @@ def _line(axes, y: float, row: pd.Series) -> None:
 
 def _found(row: pd.Series) -> str:
     if row["interval"] == COUNTED:
-        return f"{row['high']:.0f} better, {-row['low']:.0f} worse"
+        return f"{row['high']:.0f} better, {abs(row['low']):.0f} worse"
     interval = "" if row["low"] == row["high"] else f" [{number(row['low'])}, {number(row['high'])}]"
     return number(row["effect"]) + interval
 
