@@ -54,7 +54,7 @@ def configurations(rows: pd.DataFrame):
 
 
 def _heads(axes, places: dict[str, float], rows: pd.DataFrame) -> None:
-    for x, shown in zip((0.022, 0.092, 0.222, 0.310, 0.425), VERDICTS.values(), strict=True):
+    for x, shown in zip((0.022, 0.100, 0.238, 0.345, 0.458), VERDICTS.values(), strict=True):
         mark(axes, x, 0.17, shown, 8)
         axes.text(x + 0.016, 0.17, shown.label, va="center", fontsize=9, color=DARK)
     seeds = rows["n"].max()
@@ -96,9 +96,10 @@ def nearer(table: pd.DataFrame):
     axes.set_xlabel("forget set: KL to the retrained model, as a multiple of that of doing nothing (dashed line)")
     axes.grid(axis="y", visible=False)
     title = f"{table['n'].max():.0f} seeds, geometric mean and 95% interval"
-    legend = figure.legend(
-        handles=[handle(look(one)) for one in methods], loc="outside upper left", ncols=2, title=title
-    )
+    handles = [handle(look(one)) for one in methods]
+    for one, name in zip(handles, methods, strict=True):
+        one.set_label(name)
+    legend = figure.legend(handles=handles, loc="outside upper left", ncols=2, title=title)
     legend.get_title().set(color=GREY, fontsize=8.5)
     legend.set_alignment("left")
     return figure
