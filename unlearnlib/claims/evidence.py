@@ -71,10 +71,11 @@ def measures_ahead(table: pd.DataFrame, after: str, before: str, stop: str) -> E
         for what, names in (("better", better), ("worse", worse))
         if len(names)
     )
-    return Estimate(
-        len(better) - len(worse), -len(worse), len(better), _count(found["n"]), "worse and better",
-        join(said, named, note), state or UNSETTLED,
-    )  # fmt: skip
+    n, row = _count(found["n"]), found.iloc[0]
+    least = detectable(Estimate(row["difference"], row["low"], row["high"], n))
+    named = named or f"{n} seeds would have shown {least:.2f} in {row['measure']}"
+    counted = (len(better) - len(worse), -len(worse), len(better))
+    return Estimate(*counted, n, "worse and better", join(said, named, note), state or UNSETTLED)
 
 
 def left_out(table: pd.DataFrame, without: str, whole: str, start: str, stop: str, margin: float) -> Estimate:

@@ -170,7 +170,7 @@ def verdicts_table(folder: Path) -> str:
         "",
         "*Not settled*: the interval contains what was asked for; *mixed*: significantly better on some measures, "
         "worse on others. The effect is that of each claim's leading criterion; behind it stands the difference that "
-        "so many seeds would have shown with a power of 80%. Notebook 15 has all criteria, their margins, and when each was "
+        "so many seeds would have shown with a power of 80%. Notebook 15 has all criteria, margins, and when each was "
         "fixed. Measures are the nine of notebook 12, with Holm's correction over them. Intervals are over seeds "
         "(95%, or 90% where a claim is of no difference), the range of seeds (C5, C12) or methods (C9). `./run_all.sh "
         "--only 04` makes the tables of a row anew, and `--only 15` its verdict.",
