@@ -312,12 +312,13 @@ def pairs_by_measure(
     chosen = table[table[by].isin([before, after])]
     if chosen.duplicated(["seed", by, measure]).any():
         raise UserError(f"{before!r} or {after!r} has several rows for one seed and measure: choose one stop first")
-    wide = chosen.pivot(index="seed", columns=[measure, by], values="value")
-    names = {before: "before", after: "after"}
-    return {
-        name: wide[name].reindex(columns=[before, after]).dropna().rename(columns=names)
-        for name in dict.fromkeys(chosen[measure])
-    }
+    first, second = (
+        chosen.loc[chosen[by] == key, ["seed", measure, "value"]].rename(columns={"value": name})
+        for key, name in ((before, "before"), (after, "after"))
+    )
+    matched = first.merge(second, on=["seed", measure]).dropna()
+    found = dict(tuple(matched.groupby(measure, sort=False)))
+    return {name: found.get(name, matched.iloc[:0]) for name in dict.fromkeys(chosen[measure])}
 
 
 def _compared(matched: pd.DataFrame, margin, confidence: float) -> dict:
