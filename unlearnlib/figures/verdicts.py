@@ -62,7 +62,7 @@ def verdicts(rows: pd.DataFrame):
 
 def _legend(axes, rows: pd.DataFrame) -> None:
     """The marks of the verdicts, how many seeds there are, and the heads of the columns."""
-    for x, shown in zip((0.022, 0.100, 0.238, 0.345, 0.458), VERDICTS.values(), strict=True):
+    for x, shown in zip((0.022, 0.100, 0.238, 0.345, 0.470), VERDICTS.values(), strict=True):
         mark(axes, x, 0.17, shown, 8)
         axes.text(x + 0.016, 0.17, shown.label, va="center", fontsize=9, color=DARK)
     seeds = rows["n"].max()
