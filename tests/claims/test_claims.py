@@ -678,15 +678,16 @@ def test_the_figure_puts_each_interval_on_its_side_of_the_margin(tmp_path):
 
 
 def test_the_figure_of_configurations_has_a_tile_for_each_word_and_a_mark_for_each_criterion(tmp_path):
-    parts = [measured().assign(configuration=name) for name in ("one", "another")]
+    names = ["one", "8 epochs, 24 neighbours", "twice the learning rate", "Stuart for Dave"]
+    parts = [measured().assign(configuration=name) for name in names]
     write({"16_measures": pd.concat(parts)}, tmp_path)
     rows = claims.judge_configurations(tmp_path)
     figure = configurations.configurations(rows)
     texts = extents(figure)
     words = [text for text, _ in texts]
-    assert {"one", "another", *claims.WORDS, *rows["claim"]} <= set(words)
-    assert len(figure.axes[0].patches) == 2 * rows["claim"].nunique()
-    assert len(figure.axes[0].lines) == len(claims.WORDS) + 2 * rows["claim"].nunique() + len(rows)
+    assert {*names, *claims.WORDS, *rows["claim"]} <= set(words)
+    assert len(figure.axes[0].patches) == len(names) * rows["claim"].nunique()
+    assert len(figure.axes[0].lines) == len(claims.WORDS) + len(names) * rows["claim"].nunique() + len(rows)
     for text, box in texts:
         assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 and box.y1 <= figure.bbox.height, text
     with pytest.raises(UserError, match="no configuration"):

@@ -2,6 +2,7 @@
 
 import pandas as pd
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, GREY, LOOKS, look
@@ -9,7 +10,7 @@ from unlearnlib.figures.parts import handle, in_order, marker_size, need_columns
 from unlearnlib.figures.verdicts import STATES, VERDICTS, mark
 
 LINE, CLAIM, TOP, FOOT = 0.2, 0.36, 1.62, 0.12  # inches
-LEFT = 0.47  # where the columns begin, as a part of the width
+LEFT, RIGHT = 0.47, 0.93  # where the columns begin and end, as parts of the width: the last name goes on beyond
 
 
 def configurations(rows: pd.DataFrame):
@@ -27,7 +28,7 @@ def configurations(rows: pd.DataFrame):
     axes.set_position([0, 0, 1, 1])
     axes.set(xlim=(0, 1), ylim=(height, 0))  # inches from the top
     axes.axis("off")
-    width = (0.985 - LEFT) / len(names)
+    width = (RIGHT - LEFT) / len(names)
     places = {name: LEFT + width * (number + 0.5) for number, name in enumerate(names)}
     _heads(axes, places, rows)
     y = TOP
@@ -62,7 +63,7 @@ def _heads(axes, places: dict[str, float], rows: pd.DataFrame) -> None:
         axes.text(0.985, 0.17, f"{seeds:.0f} seeds", va="center", ha="right", fontsize=8.5, color=GREY)
     for name, x in places.items():
         axes.text(
-            x, TOP - 0.06, name, rotation=42, ha="left", va="bottom", fontsize=8, color=DARK, rotation_mode="anchor"
+            x, TOP - 0.06, name, rotation=52, ha="left", va="bottom", fontsize=8, color=DARK, rotation_mode="anchor"
         )
     axes.text(0.062, TOP - 0.1, "claim (tile), and what was asked (marks)", fontsize=8, color=GREY, va="bottom")
 
@@ -92,7 +93,11 @@ def nearer(table: pd.DataFrame):
             axes.plot(row["ratio"], y, marker=shown.marker, color=shown.color, markersize=marker_size(shown, 7),
                       markeredgecolor="white", markeredgewidth=0.7, zorder=3)  # fmt: skip
     axes.axvline(1, color=LOOKS["finetuned"].color, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
     axes.set_xlabel("forget set: KL to the retrained model, as a multiple of that of doing nothing (dashed line)")
     axes.grid(axis="y", visible=False)
     title = f"{table['n'].max():.0f} seeds, geometric mean and 95% interval"
