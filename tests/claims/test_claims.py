@@ -156,13 +156,15 @@ def judged(tables, folder) -> pd.DataFrame:
 
 
 def own(tables, name) -> dict[str, pd.DataFrame]:
-    """The tables that one claim reads; judging it alone is quicker."""
+    """The tables that one claim reads."""
     read = {criterion.table for claim in CLAIMS for criterion in claim.criteria if claim.id == name}
     return {table: tables[table] for table in read}
 
 
 def verdict(tables, folder, name) -> str:
-    rows = judged(own(tables, name), folder)
+    write(own(tables, name), folder)
+    rows = claims.judge(folder, claim=name)
+    assert set(rows["claim"]) == {name}
     return claims.verdicts(rows).set_index("claim").loc[name, "verdict"]
 
 
@@ -580,6 +582,8 @@ def test_the_criteria_of_one_notebook_leave_shared_claims_open(tmp_path):
     assert claims.verdicts(claims.judge(tmp_path, "03").query("verdict == ''")).empty
     with pytest.raises(UserError, match=r"no criterion reads a table of notebook '3'.*03"):
         claims.judge(tmp_path, "3")
+    with pytest.raises(UserError, match=r"no claim 'C13': did you mean 'C1"):
+        claims.judge(tmp_path, claim="C13")
 
 
 def test_the_tables_survive_being_written(tmp_path):

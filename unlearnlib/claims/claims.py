@@ -261,24 +261,27 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def judge(folder: Path | str, notebook: str | None = None) -> pd.DataFrame:
-    """Return one row a criterion, from the tables in `folder`; with `notebook` ("03") only criteria of its tables.
+def judge(folder: Path | str, notebook: str | None = None, claim: str | None = None) -> pd.DataFrame:
+    """Return one row a criterion, from the tables in `folder`; with `notebook` ("03") only criteria of its tables, with
+    `claim` ("C1") only those of one claim.
 
     Columns: claim, statement, verdict (of the whole claim in this one configuration; empty where some of its criteria
     are not among the rows), part, criterion, statistic, effect, low, high, interval, n (seeds), detectable (the
     difference that so many seeds would have shown with a power of 80%; NaN where seeds play no part), unit, margin,
     centre, least, direction, state (HOLDS, CONTRADICTED, MIXED, UNSETTLED, or UNTESTED: the note says why), fixed,
     note, table, notebook, command (makes it anew). Raises nothing for a table that is missing or lacks something;
-    UserError for a notebook that no criterion reads.
+    UserError for a notebook that no criterion reads, and for an unknown claim.
     """
+    if claim not in (None, *(one.id for one in CLAIMS)):
+        raise UserError(f"no claim {claim!r}: {nearest(claim, [one.id for one in CLAIMS])}")
     known = sorted({one.table[:2] for claim in CLAIMS for one in claim.criteria})
     if notebook not in (None, *known):
         raise UserError(f"no criterion reads a table of notebook {notebook!r}: {nearest(notebook, known)}")
     read = functools.cache(partial(_table, Path(folder)))
     rows = []
-    for claim in CLAIMS:
-        chosen = [one for one in claim.criteria if notebook in (None, one.table[:2])]
-        rows += _of_claim(claim, chosen, read, whole=len(chosen) == len(claim.criteria))
+    for one in (one for one in CLAIMS if claim in (None, one.id)):
+        chosen = [criterion for criterion in one.criteria if notebook in (None, criterion.table[:2])]
+        rows += _of_claim(one, chosen, read, whole=len(chosen) == len(one.criteria))
     return pd.DataFrame(rows).astype({"n": "Int64"})
 
 
