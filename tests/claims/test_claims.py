@@ -12,6 +12,7 @@ from scipy import stats
 from unlearnlib.claims import claims, evidence, readme
 from unlearnlib.claims.claims import CANNOT, CLAIMS, CONTRADICTED, DEPENDS, HOLDS, MIXED, UNSETTLED, UNTESTED
 from unlearnlib.core.errors import UserError
+from unlearnlib.core.profiles import AS_IT_IS
 from unlearnlib.figures import configurations, verdicts
 from unlearnlib.measures.collateral import LOGARITHMIC, MEASURES
 from unlearnlib.statistics.paired import equivalence_test
@@ -323,8 +324,39 @@ def test_what_leaving_layers_out_changes_is_a_share_of_what_the_whole_step_does(
     test = equivalence_test(shares, 0.1)
     assert (found.effect, found.low, found.high) == pytest.approx((test.mean, test.low, test.high))
     assert found.note == f"furthest of 9 measures: {ANSWER}"
+    wide = (table["method"] == without) & (table["measure"] == "neighbours: completions")
+    sure = (table["method"] == without) & (table["measure"] == "general text: next token")
+    table.loc[wide, "value"] = 0.6 + np.array(NOISE)[table.loc[wide, "seed"]]  # reaches far, and says nothing
+    table.loc[sure, "value"] = 0.5 + whole[table.loc[sure, "seed"]] - 0.6  # lies wholly outside
+    assert evidence.left_out(table, **given).note.startswith("furthest of 9 measures: general text: next token")
     with pytest.raises(UserError, match="no effect to compare with"):
         evidence.left_out(measured({**GOOD, PLAIN: 1.0}), **given)
+
+
+def test_a_measure_that_is_beyond_numbers_is_not_passed_over(tmp_path):
+    tables = world()
+    put(tables, "12_measures", {"value": np.inf}, method=EVERY, measure="general text: perplexity")
+    rows = judged(own(tables, "C1"), tmp_path).query("claim == 'C1'").set_index("criterion")
+    row = rows.loc["equal forgetting: first epoch better, whole model, plain"]
+    assert row["state"] == UNTESTED and "no test of general text: perplexity" in row["note"]
+
+
+def test_a_sure_rise_speaks_against_a_fall_before_a_wide_interval_does(tmp_path):
+    tables = world()
+    put(tables, "03_tests", {"difference": 20.0, "low": -80.0, "high": 120.0}, metric="curvature", method=ALL)
+    put(tables, "03_tests", {"difference": 60.0, "low": 25.0, "high": 95.0}, metric="curvature", method=FIRST)
+    row = judged(own(tables, "C10"), tmp_path).query("criterion == 'curvature falls with every method'").iloc[0]
+    assert (row["state"], row["low"], row["note"]) == (CONTRADICTED, 25.0, f"of {FIRST}")
+
+
+def test_one_part_is_enough_against_a_claim_and_none_may_be_open_for_it():
+    def parts(*states):
+        return [{"part": str(number), "state": state} for number, state in enumerate(states)]
+
+    assert claims.word(parts(CONTRADICTED, UNSETTLED)) == CONTRADICTED
+    assert claims.word(parts(HOLDS, UNSETTLED)) == UNSETTLED
+    assert claims.word(parts(HOLDS, CONTRADICTED, UNSETTLED)) == claims.word(parts(MIXED, HOLDS)) == DEPENDS
+    assert claims.word(parts(HOLDS, UNTESTED)) == CANNOT
 
 
 def test_the_detectable_difference_is_that_of_a_power_of_80_percent():
@@ -348,10 +380,12 @@ def test_a_verdict_stays_one_word_only_where_the_configurations_agree(tmp_path):
     tables = world()
     same, other = measured(), measured({**GOOD, "all epochs, embedding, plain": 0.95})
     shown = [same.assign(configuration=name) for name in ("a", "b", "c")]
+    shown = [*shown, same.assign(configuration=AS_IT_IS)]  # itself, which is no other one
     tables["16_measures"] = pd.concat([*shown, other.assign(configuration="d")])
     rows = judged(tables, tmp_path)
     found = claims.judge_configurations(tmp_path)
-    assert found["configuration"].unique().tolist() == ["a", "b", "c", "d"]
+    assert found["configuration"].unique().tolist() == ["a", "b", "c", AS_IT_IS, "d"]
+    assert not found["criterion"].str.contains("outputs gone").any()
     assert set(found["claim"]) == {"C1", "C2", "C3", "C8", "C11"} and set(found["notebook"]) == {"16"}
     words = found.groupby(["claim", "configuration"])["verdict"].first()
     assert words["C1", "d"] == DEPENDS and set(words["C1"][:3]) == {HOLDS} and set(words["C3"]) == {HOLDS}
@@ -362,6 +396,12 @@ def test_a_verdict_stays_one_word_only_where_the_configurations_agree(tmp_path):
     assert table.loc["C1", "notebook"] == "04 12 16" and table.loc["C1", "command"] == "./run_all.sh --only 04,12,16"
     with pytest.raises(UserError, match="no table 16_measures"):
         claims.judge_configurations(tmp_path / "nowhere")
+    for damaged in (same, tables["16_measures"].iloc[:0]):
+        write({"16_measures": damaged}, tmp_path)
+        with pytest.raises(UserError, match="16_measures has no configuration: "):
+            claims.judge_configurations(tmp_path)
+    changed = claims.verdicts(rows.assign(verdict=DEPENDS), found).set_index("claim")
+    assert changed.loc["C1", "on"] == "where, how and how far the step is taken, and on the configuration"
 
 
 @pytest.mark.parametrize(
@@ -369,6 +409,7 @@ def test_a_verdict_stays_one_word_only_where_the_configurations_agree(tmp_path):
     [
         (HOLDS, [HOLDS, HOLDS, UNSETTLED], HOLDS),
         (HOLDS, [HOLDS, UNSETTLED, UNSETTLED], DEPENDS),
+        (HOLDS, [HOLDS, UNSETTLED], DEPENDS),
         (HOLDS, [HOLDS, HOLDS, CONTRADICTED], DEPENDS),
         (CONTRADICTED, [CONTRADICTED, CONTRADICTED, CANNOT], CONTRADICTED),
         (CONTRADICTED, [DEPENDS, CONTRADICTED, CONTRADICTED], DEPENDS),
@@ -489,9 +530,13 @@ def test_seeds_that_did_not_reach_equal_forgetting_are_not_compared(tmp_path):
     put(tables, "12_measures", {"reached": False}, method=EMBEDDED, seed=4)
     rows = judged(tables, tmp_path).query("claim == 'C2'").set_index("criterion")
     kept = rows.loc["equal forgetting: beats whole model, first epoch, plain"]
+    rival = judged(own(tables, "C8"), tmp_path).query(
+        "criterion == 'equal forgetting: better than the embedding alone'"
+    )
+    assert rival["n"].item() == 4, "whichever of the two it is"
     assert kept["n"] == 4 and kept["state"] == HOLDS
     assert "seeds left out, not at equal forgetting: 4" in kept["note"]
-    assert rows.loc["equal forgetting is reached in every seed", "state"] == CONTRADICTED
+    assert rows.loc["equal forgetting is reached in every seed, all four ways", "state"] == CONTRADICTED
     put(tables, "12_measures", {"reached": False}, method=EMBEDDED)
     assert judged(tables, tmp_path).query("claim == 'C2'")["note"].str.startswith("0 seeds, and it takes 3").any()
 
@@ -582,7 +627,7 @@ def test_the_criteria_of_one_notebook_leave_shared_claims_open(tmp_path):
     assert claims.verdicts(claims.judge(tmp_path, "03").query("verdict == ''")).empty
     with pytest.raises(UserError, match=r"no criterion reads a table of notebook '3'.*03"):
         claims.judge(tmp_path, "3")
-    with pytest.raises(UserError, match=r"no claim 'C13': did you mean 'C1"):
+    with pytest.raises(UserError, match=r"no claim 'C13': did you mean 'C"):
         claims.judge(tmp_path, claim="C13")
 
 
@@ -723,8 +768,8 @@ def test_the_readme_table_has_a_line_for_each_claim(tmp_path):
     assert "| **holds** | 10 of 10; *holds for*: equal forgetting: first epoch better, whole model (plain, pre" in c1
     assert "| 9 better, 0 worse, n = 5; measures better minus worse: " in c1, c1
     assert "| holds in 1 of 1 | 04 12 16 |" in c1
-    assert "| **depends** on the epochs, and how far it goes | 8 of 9; " in c2
-    assert "*contradicted*: equal forgetting is reached in every seed |" in c2
+    assert "| **depends** on the epochs, and how far it goes, and on the configuration | 8 of 9; " in c2
+    assert "*contradicted*: equal forgetting is reached in every seed, all four ways |" in c2
     assert "| 0.41; embedding and positions in GPT-2 | not run | 05 |" in c4
     assert r"\|Spearman\|" in c12 and c12.replace(r"\|", "").count("|") == 8, "a bar in a cell is escaped"
     assert (

@@ -40,7 +40,10 @@ def holm_by_hand(p):
 
 
 def better_and_worse(measures, after, before):
-    """How many of the nine measures are significantly better with `after`, and how many worse."""
+    """How many of the nine measures are significantly better with `after`, and how many worse, in the seeds in which
+    both came to the stop."""
+    short = measures[measures["method"].isin([after, before]) & measures["reached"].eq(False)]["seed"]
+    measures = measures[~measures["seed"].isin(short)]
     wide = measures.pivot_table(index="seed", columns=["measure", "method"], values="value")
     better = measures.groupby("measure")["better"].first()
     p, signs = [], []
@@ -60,6 +63,25 @@ def test_c1_at_equal_forgetting(measures, criteria, place, kind):
     assert (row["high"], -row["low"]) == (better, worse)
     expected = {(True, False): "holds", (False, True): "contradicted", (True, True): "mixed"}
     assert row["state"] == expected.get((better > 0, worse > 0), "not settled")
+
+
+def test_c1_and_c2_in_every_configuration():
+    found = read("15_configurations").set_index(["configuration", "criterion"])
+    table, count = read("16_measures"), 0
+    for name, part in table.groupby("configuration"):
+        for place in ("whole model", "embedding"):
+            for kind in ("plain", "preconditioned"):
+                asked = {
+                    f"first epoch better, {place}, {kind}": (f"{FIRST}, {place}, {kind}", f"{ALL}, {place}, {kind}")
+                }
+                for epochs in (FIRST, ALL):
+                    pair = (f"{epochs}, embedding, {kind}", f"{epochs}, whole model, {kind}")
+                    asked[f"beats whole model, {epochs}, {kind}"] = pair
+                for criterion, (after, before) in asked.items():
+                    row = found.loc[(name, f"equal forgetting: {criterion}")]
+                    assert (row["high"], -row["low"]) == better_and_worse(part, after, before), (name, criterion)
+                    count += 1
+    assert count == 12 * table["configuration"].nunique() == 132
 
 
 def test_c1_at_equal_step_length(criteria, verdicts):

@@ -146,9 +146,13 @@ def test_a_configuration_is_the_profile_with_other_values():
     [
         ("{twice: {epoch: 4}}", "a profile has no key 'epoch': did you mean 'epochs'"),
         ("{twice: {epochs: many}}", "epochs must be of type int, not 'many'"),
-        ("{twice: 4}", "'twice' must have a name of its own and values of this profile"),
+        ("{twice: 4}", r"'twice' must have a name of its own \(a text\) and values of this profile"),
         ("{as it is: {epochs: 4}}", "'as it is' must have a name of its own"),
         ("[1]", r"configurations must be of type dict, not \[1\]"),
+        ("{7: {epochs: 4}}", "7 must have a name of its own"),
+        ("{same: {epochs: 6}}", "'same' is what another one is already"),
+        ("{one: {epochs: 4}, two: {epochs: 4}}", "'two' is what another one is already"),
+        ("{few: {seeds: [1]}}", "'few' must not change seeds"),
     ],
 )
 def test_a_slip_in_a_configuration_is_told_when_the_profile_is_read(written, given, expected):

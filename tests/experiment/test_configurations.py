@@ -1,8 +1,11 @@
 """Other configurations, on the tiny experiment: models of their own, let go again, and the same numbers as by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
@@ -64,6 +67,18 @@ def test_an_unknown_configuration_is_one_line(experiment):
         configurations.measured("Anita", experiment.profile, 0, VARIANTS)
 
 
+def test_what_differs_is_told_once_every_configuration_has_its_data(experiment):
+    table = configurations.differences(experiment.profile, [0, 1])
+    assert table["what differs"].to_dict() == {profiles.AS_IT_IS: "", "Anita for Dave": "subject: anita"}
+    for values, expected in (
+        ({"subject": "bob"}, "data/bob.jsonl is not a file"),
+        ({"neighbours": 200}, "neighbours is 200"),
+    ):
+        wrong = replace(experiment.profile, configurations={"mine": values})
+        with pytest.raises(UserError, match=f"configuration 'mine': {expected}"):
+            configurations.differences(wrong, [0])
+
+
 def test_a_distance_is_held_against_doing_nothing():
     rows = [
         (name, seed, method, reached, "forget set: KL", np.log(value))
@@ -79,6 +94,14 @@ def test_a_distance_is_held_against_doing_nothing():
     assert found["configuration"].tolist() == ["a", "b"] and found["n"].tolist() == [3, 2]
     assert found["ratio"].tolist() == pytest.approx([0.5, 2.0])
     assert found.loc[0, ["low", "high"]].tolist() == pytest.approx([0.5, 0.5]) and found.loc[0, "p"] < 1e-6
+    assert found.loc[0, "nothing"] == pytest.approx((2 * 3 * 4) ** (1 / 3))
+    spread = table.assign(
+        value=table["value"] + 0.1 * table["seed"].map({0: -1, 1: 2, 2: 0}) * (table["method"] == "mine")
+    )
+    row = configurations.against_nothing(spread, ["mine"]).iloc[0]
+    values = np.log(0.5) + 0.1 * np.array([-1, 2, 0])
+    low, high = np.exp(stats.t.interval(0.95, 2, values.mean(), stats.sem(values)))
+    assert (row["ratio"], row["low"], row["high"]) == pytest.approx((np.exp(values.mean()), low, high))
 
 
 def test_the_ways_compared_are_those_that_the_claims_ask_for():
@@ -88,4 +111,5 @@ def test_the_ways_compared_are_those_that_the_claims_ask_for():
     for criterion in (one for claim in claims.CLAIMS for one in claim.criteria if one.everywhere):
         given = criterion.estimate.keywords
         asked |= {given[name] for name in ("after", "before", "method", "without", "whole") if name in given}
+        asked |= set(given.get("methods", ()))
     assert asked == {variant.name for variant in configurations.compared()}

@@ -37,15 +37,15 @@ class Estimate:
     state: str = ""
 
 
-def detectable(found: Estimate) -> float:
-    """Return the difference that so many seeds, spread as these are, would have shown (two-sided at 5%) with a power of
-    80%, in the unit of the estimate; NaN where the interval is none over seeds."""
-    level, _, kind = found.interval.partition(" ")
+def detectable(found: Estimate, level: float = SIGNIFICANT) -> float:
+    """Return the difference that so many seeds, spread as these are, would have shown (two-sided at this level) with a
+    power of 80%, in the unit of the estimate; NaN where the interval is none over seeds."""
+    width, _, kind = found.interval.partition(" ")
     if kind != "over seeds" or not found.n or found.n < 2:
         return NAN
     half = (found.high - found.low) / 2
-    error = half / stats.t.ppf(0.5 + float(level.rstrip("%")) / 200, found.n - 1)
-    return error * (stats.t.ppf(1 - SIGNIFICANT / 2, found.n - 1) + stats.t.ppf(POWER, found.n - 1))
+    error = half / stats.t.ppf(0.5 + float(width.rstrip("%")) / 200, found.n - 1)
+    return error * (stats.t.ppf(1 - level / 2, found.n - 1) + stats.t.ppf(POWER, found.n - 1))
 
 
 def measures_ahead(table: pd.DataFrame, after: str, before: str, stop: str) -> Estimate:
@@ -59,6 +59,9 @@ def measures_ahead(table: pd.DataFrame, after: str, before: str, stop: str) -> E
     if rows.empty:
         return Estimate(n=0, interval="worse and better", note=note)
     found = compare_measures(rows, before=before, after=after)
+    untested = found[found["p"].isna() & (found["n"] > 1)]["measure"]
+    if len(untested):  # such as an infinite perplexity: the worst there is must not pass as nothing
+        return Estimate(n=_count(found["n"]), note=join(f"no test of {', '.join(untested)}", note))
     sure = found[found["p_holm"] < SIGNIFICANT]
     better, worse = (sure[sure["favours"] == one]["measure"] for one in (after, before))
     ahead = int((found["favours"] == after).sum())
@@ -72,7 +75,7 @@ def measures_ahead(table: pd.DataFrame, after: str, before: str, stop: str) -> E
         if len(names)
     )
     n, row = _count(found["n"]), found.iloc[0]
-    least = detectable(Estimate(row["difference"], row["low"], row["high"], n))
+    least = detectable(Estimate(row["difference"], row["low"], row["high"], n), SIGNIFICANT / len(found))
     named = named or f"{n} seeds would have shown {least:.2f} in {row['measure']}"
     counted = (len(better) - len(worse), -len(worse), len(better))
     return Estimate(*counted, n, "worse and better", join(said, named, note), state or UNSETTLED)
@@ -145,9 +148,10 @@ def difference(
     return Estimate(test.mean, test.low, test.high, test.n, interval, join(note, test.note))
 
 
-def reached(table: pd.DataFrame, method: str, stop: str = "equal forgetting") -> Estimate:
-    """Return the share of seeds in which a method reaches a stop."""
-    rows = _rows(table, ("seed", "reached"), method=method, stop=stop)
+def reached(table: pd.DataFrame, methods: Sequence[str], stop: str = "equal forgetting") -> Estimate:
+    """Return the share of seeds in which all of these methods reach a stop."""
+    rows = _rows(table, ("seed", "reached"), stop=stop)
+    rows = pd.concat([_rows(rows, method=name) for name in methods])
     return _over_range(rows.groupby("seed")["reached"].min().astype(float))
 
 
@@ -202,12 +206,13 @@ def lead_in_t(table: pd.DataFrame, score: str, methods: Sequence[str]) -> Estima
 
 
 def change(table: pd.DataFrame, score: str, methods: Sequence[str]) -> Estimate:
-    """Return the change of a score, over seeds, with that method whose interval reaches highest."""
+    """Return the change of a score, over seeds, with the method that speaks most against a fall: the surest rise where
+    any interval lies wholly above zero, else that whose interval reaches highest."""
     rows = _methods(_rows(table, ("difference", "low", "high", "n"), metric=score, unit="seeds"), methods)
     if rows["high"].isna().any():
         return Estimate(n=_count(rows["n"]))
-    row = rows.loc[rows["high"].idxmax()]
-    return Estimate(row["difference"], row["low"], row["high"], _count(rows["n"]), note=f"highest: {row.name}")
+    row = rows.loc[(rows["low"] if (rows["low"] >= 0).any() else rows["high"]).idxmax()]
+    return Estimate(row["difference"], row["low"], row["high"], _count(rows["n"]), note=f"of {row.name}")
 
 
 def over_points(table: pd.DataFrame, metric: str, column: str, methods: Sequence[str]) -> Estimate:

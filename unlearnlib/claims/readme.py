@@ -158,7 +158,7 @@ def verdicts_table(folder: Path) -> str:
     table = _read(folder, "15_verdicts", dtype={"notebook": str}).fillna({"note": "", "on": "", "configurations": ""})
     states = claims.states(_read(folder, "15_criteria")).set_index("claim")
     heads = ("claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
-             "other configurations", "notebook")  # fmt: skip
+             "elsewhere, as far as asked there", "notebook")  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for _, row in table.iterrows():
         verdict = f"**{row['verdict']}**" + (f" on {row['on']}" if row["on"] else "")

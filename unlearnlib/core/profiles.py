@@ -93,14 +93,21 @@ AS_IT_IS = "as it is"  # the configuration in which nothing is changed
 def configurations(profile: Profile) -> dict[str, Profile]:
     """Return the profiles of a profile's configurations by name: itself first, called AS_IT_IS, then with the values of
     each (see changed). UserError for a name that is taken, and for values that do not fit."""
-    found = {AS_IT_IS: profile}
+    found, where = {AS_IT_IS: profile}, f"configurations of profile {profile.name}"
     for name, values in profile.configurations.items():
-        if name == AS_IT_IS or not isinstance(values, dict) or not values:
+        if not isinstance(name, str) or name == AS_IT_IS or not isinstance(values, dict) or not values:
             raise UserError(
-                f"configurations of profile {profile.name}: {name!r} must have a name of its own and values of this "
-                "profile, such as twice the epochs: {epochs: 12}"
+                f"{where}: {name!r} must have a name of its own (a text) and values of this profile, such as twice the "
+                "epochs: {epochs: 12}"
             )
-        found[name] = changed(profile, {key: _written(value) for key, value in values.items()})
+        if wrong := {"seeds", "configurations"} & set(values):
+            raise UserError(f"{where}: {name!r} must not change {min(wrong)}: leave it out")
+        try:
+            found[name] = changed(profile, {key: _written(value) for key, value in values.items()})
+        except UserError as error:
+            raise UserError(f"{where}: {name!r}: {error}") from None
+        if any(found[name] == other for other in list(found.values())[:-1]):
+            raise UserError(f"{where}: {name!r} is what another one is already: give other values, or leave it out")
     return found
 
 

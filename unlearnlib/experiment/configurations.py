@@ -31,6 +31,22 @@ def compared() -> list[Variant]:
     return [one for one in study.factorial() if one.name.split(", ")[1] in PLACES or one.name in MORE]
 
 
+def differences(profile: Profile, seeds: Sequence[int]) -> pd.DataFrame:
+    """Return what differs from the profile in each of its configurations, one row each (column `what differs`), once it
+    is sure that each has its data: UserError, naming it, where one asks for people or files that there are not."""
+    for name, one in profiles.configurations(profile).items():
+        try:
+            for seed in seeds:
+                setting.split_of(one, seed)
+        except UserError as error:
+            raise UserError(f"configuration {name!r}: {error}") from None
+    changed = {
+        name: ", ".join(f"{key}: {value}" for key, value in values.items())
+        for name, values in profile.configurations.items()
+    }
+    return pd.Series({profiles.AS_IT_IS: "", **changed}).to_frame("what differs")
+
+
 def passing(profile: Profile, seed: int) -> Setting:
     """Return the usual setting with models that are not kept, and of the recorded gradients their sums alone."""
     usual = setting.usual(profile, seed)
@@ -71,9 +87,9 @@ def _known(experiment: Experiment) -> pd.DataFrame:
 
 def against_nothing(measures: pd.DataFrame, methods: Sequence[str], measure: str = "forget set: KL") -> pd.DataFrame:
     """Return how a measure in logarithms (see unlearnlib.measures.collateral) stands to that of the model in which
-    nothing was forgotten: rows configuration, method, n (seeds), ratio (geometric mean over seeds; below 1 is nearer to
-    the retrained model than doing nothing), low and high (95% interval), p. Seeds in which the method did not come to
-    its stop are left out.
+    nothing was forgotten: rows configuration, method, n (seeds), nothing (that model's own value, the geometric mean
+    over seeds), ratio (the same of the quotient; below 1 is nearer to the retrained model than doing nothing), low and
+    high (its 95% interval), p. Seeds in which the method did not come to its stop are left out.
     """
     rows = []
     chosen = measures[(measures["measure"] == measure) & measures["reached"].ne(False)]
@@ -81,5 +97,6 @@ def against_nothing(measures: pd.DataFrame, methods: Sequence[str], measure: str
         for method in methods:
             matched = pairs(part, "finetuned", method, unit="seeds")
             test = paired_t_test(matched["before"], matched["after"])
-            rows.append((name, method, test.n, *np.exp([test.mean, test.low, test.high]), test.p))
-    return pd.DataFrame(rows, columns=["configuration", "method", "n", "ratio", "low", "high", "p"])
+            numbers = np.exp([matched["before"].mean(), test.mean, test.low, test.high])
+            rows.append((name, method, test.n, *numbers, test.p))
+    return pd.DataFrame(rows, columns=["configuration", "method", "n", "nothing", "ratio", "low", "high", "p"])

@@ -65,7 +65,14 @@ def _heads(axes, places: dict[str, float], rows: pd.DataFrame) -> None:
         axes.text(
             x, TOP - 0.06, name, rotation=52, ha="left", va="bottom", fontsize=8, color=DARK, rotation_mode="anchor"
         )
-    axes.text(0.062, TOP - 0.1, "claim (tile), and what was asked (marks)", fontsize=8, color=GREY, va="bottom")
+    axes.text(
+        0.062,
+        TOP - 0.1,
+        "claim, as far as it is asked here (tile), and what is asked (marks)",
+        fontsize=8,
+        color=GREY,
+        va="bottom",
+    )
 
 
 def _wrapped(text: str) -> str:
