@@ -9,8 +9,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
-from unlearnlib.claims import claims, evidence, readme
-from unlearnlib.claims.claims import CANNOT, CLAIMS, CONTRADICTED, DEPENDS, HOLDS, MIXED, UNSETTLED, UNTESTED
+from unlearnlib.claims import claims, evidence, judging, readme
+from unlearnlib.claims.claims import CLAIMS
+from unlearnlib.claims.evidence import CONTRADICTED, HOLDS, MIXED, UNSETTLED
+from unlearnlib.claims.judging import CANNOT, DEPENDS, UNTESTED
 from unlearnlib.core.errors import UserError
 from unlearnlib.core.profiles import AS_IT_IS
 from unlearnlib.figures import configurations, verdicts
@@ -153,7 +155,7 @@ def write(tables, folder) -> None:
 
 def judged(tables, folder) -> pd.DataFrame:
     write(tables, folder)
-    return claims.judge(folder)
+    return judging.judge(folder)
 
 
 def own(tables, name) -> dict[str, pd.DataFrame]:
@@ -164,9 +166,9 @@ def own(tables, name) -> dict[str, pd.DataFrame]:
 
 def verdict(tables, folder, name) -> str:
     write(own(tables, name), folder)
-    rows = claims.judge(folder, claim=name)
+    rows = judging.judge(folder, claim=name)
     assert set(rows["claim"]) == {name}
-    return claims.verdicts(rows).set_index("claim").loc[name, "verdict"]
+    return judging.verdicts(rows).set_index("claim").loc[name, "verdict"]
 
 
 def around(mean, half=0.02) -> dict:
@@ -253,7 +255,7 @@ OTHERS_HOLD = {claim.id: HOLDS for claim in CLAIMS} | {"C8": DEPENDS}
 
 
 def test_in_the_right_world_every_claim_holds_that_can(tmp_path):
-    table = claims.verdicts(judged(world(), tmp_path)).set_index("claim")
+    table = judging.verdicts(judged(world(), tmp_path)).set_index("claim")
     assert table.index.tolist() == [f"C{number}" for number in range(1, 13)]
     assert table["verdict"].to_dict() == OTHERS_HOLD
     assert (table["n"].fillna(5) == 5).all() and table["n"].isna().sum() == 1, "C4 has no seeds"
@@ -353,10 +355,10 @@ def test_one_part_is_enough_against_a_claim_and_none_may_be_open_for_it():
     def parts(*states):
         return [{"part": str(number), "state": state} for number, state in enumerate(states)]
 
-    assert claims.word(parts(CONTRADICTED, UNSETTLED)) == CONTRADICTED
-    assert claims.word(parts(HOLDS, UNSETTLED)) == UNSETTLED
-    assert claims.word(parts(HOLDS, CONTRADICTED, UNSETTLED)) == claims.word(parts(MIXED, HOLDS)) == DEPENDS
-    assert claims.word(parts(HOLDS, UNTESTED)) == CANNOT
+    assert judging.word(parts(CONTRADICTED, UNSETTLED)) == CONTRADICTED
+    assert judging.word(parts(HOLDS, UNSETTLED)) == UNSETTLED
+    assert judging.word(parts(HOLDS, CONTRADICTED, UNSETTLED)) == judging.word(parts(MIXED, HOLDS)) == DEPENDS
+    assert judging.word(parts(HOLDS, UNTESTED)) == CANNOT
 
 
 def test_the_detectable_difference_is_that_of_a_power_of_80_percent():
@@ -383,24 +385,24 @@ def test_a_verdict_stays_one_word_only_where_the_configurations_agree(tmp_path):
     shown = [*shown, same.assign(configuration=AS_IT_IS)]  # itself, which is no other one
     tables["16_measures"] = pd.concat([*shown, other.assign(configuration="d")])
     rows = judged(tables, tmp_path)
-    found = claims.judge_configurations(tmp_path)
+    found = judging.judge_configurations(tmp_path)
     assert found["configuration"].unique().tolist() == ["a", "b", "c", AS_IT_IS, "d"]
     assert not found["criterion"].str.contains("outputs gone").any()
     assert set(found["claim"]) == {"C1", "C2", "C3", "C8", "C11"} and set(found["notebook"]) == {"16"}
     words = found.groupby(["claim", "configuration"])["verdict"].first()
     assert words["C1", "d"] == DEPENDS and set(words["C1"][:3]) == {HOLDS} and set(words["C3"]) == {HOLDS}
-    table = claims.verdicts(rows, found).set_index("claim")
+    table = judging.verdicts(rows, found).set_index("claim")
     assert table.loc["C1", ["verdict", "on"]].tolist() == [DEPENDS, "the configuration"]
     assert table.loc["C1", "configurations"] == "holds in 3 of 4; depends: d"
     assert table.loc["C3", "verdict"] == HOLDS and table.loc["C5", "configurations"] == ""
     assert table.loc["C1", "notebook"] == "04 12 16" and table.loc["C1", "command"] == "./run_all.sh --only 04,12,16"
     with pytest.raises(UserError, match="no table 16_measures"):
-        claims.judge_configurations(tmp_path / "nowhere")
+        judging.judge_configurations(tmp_path / "nowhere")
     for damaged in (same, tables["16_measures"].iloc[:0]):
         write({"16_measures": damaged}, tmp_path)
         with pytest.raises(UserError, match="16_measures has no configuration: "):
-            claims.judge_configurations(tmp_path)
-    changed = claims.verdicts(rows.assign(verdict=DEPENDS), found).set_index("claim")
+            judging.judge_configurations(tmp_path)
+    changed = judging.verdicts(rows.assign(verdict=DEPENDS), found).set_index("claim")
     assert changed.loc["C1", "on"] == "where, how and how far the step is taken, and on the configuration"
 
 
@@ -421,14 +423,14 @@ def test_a_verdict_stays_one_word_only_where_the_configurations_agree(tmp_path):
     ],
 )
 def test_the_word_over_configurations(own_word, others, expected):
-    assert claims.over_configurations(own_word, dict(enumerate(others))) == expected
+    assert judging.over_configurations(own_word, dict(enumerate(others))) == expected
 
 
 def test_without_tables_no_claim_can_be_tested_and_each_says_what_to_run(tmp_path):
-    rows = claims.judge(tmp_path / "nowhere")
+    rows = judging.judge(tmp_path / "nowhere")
     assert set(rows["verdict"]) == {CANNOT} and set(rows["state"]) == {UNTESTED} and rows["effect"].isna().all()
     assert all(note == f"no table {table}: {run}" for note, table, run in rows[["note", "table", "command"]].to_numpy())
-    assert claims.verdicts(rows)["note"].str.startswith("no table").all()
+    assert judging.verdicts(rows)["note"].str.startswith("no table").all()
 
 
 @pytest.mark.parametrize("lost", ["03_tests", "12_measures", "08_tests"])
@@ -436,7 +438,7 @@ def test_a_missing_table_leaves_the_claims_of_other_tables_alone(tmp_path, lost)
     rows = judged({name: table for name, table in world().items() if name != lost}, tmp_path)
     assert set(rows.loc[rows["state"] == UNTESTED, "table"]) == {lost}
     reading = set(rows.loc[rows["table"] == lost, "claim"])
-    table = claims.verdicts(rows).set_index("claim")["verdict"]
+    table = judging.verdicts(rows).set_index("claim")["verdict"]
     assert table.to_dict() == OTHERS_HOLD | dict.fromkeys(reading, CANNOT)
 
 
@@ -484,7 +486,7 @@ def test_with_fewer_than_three_seeds_only_arithmetic_is_judged(tmp_path, seeds):
                 table = table.assign(**dict.fromkeys(spread, np.nan))
         tables[name] = table
     rows = judged(tables, tmp_path)
-    table = claims.verdicts(rows).set_index("claim")
+    table = judging.verdicts(rows).set_index("claim")
     assert table.loc["C4", "verdict"] == HOLDS
     assert set(table["verdict"].drop("C4")) == {CANNOT}
     assert rows.loc[rows["claim"] != "C4", "note"].str.startswith("1 seed," if seeds == 1 else "2 seeds,").all()
@@ -518,7 +520,7 @@ def test_damaged_tables_are_notes(tmp_path):
     (tmp_path / "04_equal_step.csv").write_text("")
     (tmp_path / "07_verdict.csv").write_text("what,n\nrise on the lines, nats,5\n")
     pd.DataFrame({"seed": [0, 1, 2]}).to_csv(tmp_path / "05_falls.csv", index=False)
-    rows = claims.judge(tmp_path)
+    rows = judging.judge(tmp_path)
     notes = rows[rows["state"] == UNTESTED].groupby("claim")["note"].first()
     assert notes.index.tolist() == ["C1", "C3", "C7"]
     assert "cannot be read" in notes["C1"] and "no column 'all'" in notes["C3"]
@@ -620,15 +622,15 @@ def test_a_criterion_holds_only_with_the_whole_interval_on_its_side(direction, l
 
 def test_the_criteria_of_one_notebook_leave_shared_claims_open(tmp_path):
     write(world(), tmp_path)
-    rows = claims.judge(tmp_path, "03")
+    rows = judging.judge(tmp_path, "03")
     assert set(rows["notebook"]) == {"03"} and set(rows["claim"]) == {"C5", "C8", "C9", "C10", "C12"}
     assert set(rows.loc[rows["claim"].isin(["C8", "C9"]), "verdict"]) == {""}
-    assert claims.verdicts(rows)["claim"].tolist() == ["C5", "C10", "C12"]
-    assert claims.verdicts(claims.judge(tmp_path, "03").query("verdict == ''")).empty
+    assert judging.verdicts(rows)["claim"].tolist() == ["C5", "C10", "C12"]
+    assert judging.verdicts(judging.judge(tmp_path, "03").query("verdict == ''")).empty
     with pytest.raises(UserError, match=r"no criterion reads a table of notebook '3'.*03"):
-        claims.judge(tmp_path, "3")
+        judging.judge(tmp_path, "3")
     with pytest.raises(UserError, match=r"no claim 'C13': did you mean 'C"):
-        claims.judge(tmp_path, claim="C13")
+        judging.judge(tmp_path, claim="C13")
 
 
 def test_the_tables_survive_being_written(tmp_path):
@@ -638,8 +640,8 @@ def test_the_tables_survive_being_written(tmp_path):
     rows.to_csv(tmp_path / "15_criteria.csv", index=False)
     again = pd.read_csv(tmp_path / "15_criteria.csv", dtype={"notebook": str})
     for column in ("claim", "verdict", "on", "holds", "notebook", "command"):
-        assert claims.verdicts(again)[column].tolist() == claims.verdicts(rows)[column].tolist()
-    assert claims.verdicts(rows).set_index("claim").loc["C8", "command"] == "./run_all.sh --only 03,12"
+        assert judging.verdicts(again)[column].tolist() == judging.verdicts(rows)[column].tolist()
+    assert judging.verdicts(rows).set_index("claim").loc["C8", "command"] == "./run_all.sh --only 03,12"
 
 
 def test_every_claim_reads_tables_of_an_experiment_and_has_a_margin():
@@ -668,7 +670,7 @@ def test_what_became_of_the_criteria_is_named_and_what_is_open_stands_apart(tmp_
     put(tables, "06_verdict", around(0.04), half="likelier", method="embedding")
     put(tables, "06_verdict", around(0.01), half="likelier", method=FIRST)
     tables["07_verdict"] = tables["07_verdict"].iloc[:0]
-    states = claims.states(judged(tables, tmp_path)).set_index("claim")
+    states = judging.states(judged(tables, tmp_path)).set_index("claim")
     assert states.loc["C1", ["holds", CONTRADICTED, MIXED]].tolist() == [
         "8 of 10",
         "at equal step length, first epoch forgets more",
@@ -696,13 +698,13 @@ def extents(figure) -> list[tuple[str, object]]:
 @pytest.mark.parametrize("empty", [False, True], ids=["tested", "not tested"])
 def test_the_figure_says_every_word_and_none_over_another(tmp_path, empty):
     write({} if empty else world(), tmp_path)
-    rows = claims.judge(tmp_path)
+    rows = judging.judge(tmp_path)
     figure = verdicts.verdicts(rows)
     texts = extents(figure)
     words = [text for text, _ in texts]
     assert set(rows["criterion"]) | set(rows["statement"]) | set(rows["claim"]) <= set(words)
     expected = [CANNOT] * len(CLAIMS) if empty else list(OTHERS_HOLD.values())
-    for word in claims.WORDS:
+    for word in judging.WORDS:
         assert words.count(word) == 1 + expected.count(word), "the legend and each heading"
     for text, box in texts:
         assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 and box.y1 <= figure.bbox.height, text
@@ -730,13 +732,13 @@ def test_the_figure_of_configurations_has_a_tile_for_each_word_and_a_mark_for_ea
     names = ["one", "8 epochs, 24 neighbours", "twice the learning rate", "Stuart for Dave"]
     parts = [measured().assign(configuration=name) for name in names]
     write({"16_measures": pd.concat(parts)}, tmp_path)
-    rows = claims.judge_configurations(tmp_path)
+    rows = judging.judge_configurations(tmp_path)
     figure = configurations.configurations(rows)
     texts = extents(figure)
     words = [text for text, _ in texts]
-    assert {*names, *claims.WORDS, *rows["claim"]} <= set(words)
+    assert {*names, *judging.WORDS, *rows["claim"]} <= set(words)
     assert len(figure.axes[0].patches) == len(names) * rows["claim"].nunique()
-    assert len(figure.axes[0].lines) == len(claims.WORDS) + len(names) * rows["claim"].nunique() + len(rows)
+    assert len(figure.axes[0].lines) == len(judging.WORDS) + len(names) * rows["claim"].nunique() + len(rows)
     for text, box in texts:
         assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 and box.y1 <= figure.bbox.height, text
     with pytest.raises(UserError, match="no configuration"):
@@ -747,7 +749,7 @@ def test_the_figure_needs_rows():
     with pytest.raises(UserError, match="no column"):
         verdicts.verdicts(pd.DataFrame({"claim": ["C1"]}))
     with pytest.raises(UserError, match="no criterion"):
-        verdicts.verdicts(claims.judge("nowhere").iloc[:0])
+        verdicts.verdicts(judging.judge("nowhere").iloc[:0])
 
 
 def test_the_readme_table_has_a_line_for_each_claim(tmp_path):
@@ -757,9 +759,9 @@ def test_the_readme_table_has_a_line_for_each_claim(tmp_path):
     del tables["06_verdict"]
     put(tables, "12_measures", {"reached": False}, method=EMBEDDED, seed=0)
     tables["16_measures"] = measured().assign(configuration="half")
-    rows, configured = judged(tables, tmp_path), claims.judge_configurations(tmp_path)
+    rows, configured = judged(tables, tmp_path), judging.judge_configurations(tmp_path)
     rows.to_csv(tmp_path / "15_criteria.csv", index=False)
-    claims.verdicts(rows, configured).to_csv(tmp_path / "15_verdicts.csv", index=False)
+    judging.verdicts(rows, configured).to_csv(tmp_path / "15_verdicts.csv", index=False)
     lines = readme.verdicts_table(tmp_path).splitlines()
     assert len([line for line in lines if line.startswith("| C")]) == 12
     c1, c2, c4, c6, c12 = (

@@ -267,7 +267,7 @@ def test_what_the_readme_says_of_other_configurations_is_in_the_tables():
     words = claims_of["verdict"].first().unstack()
     assert (words.loc[["C8", "C11"]] == "contradicted").all(axis=None) and words.shape[1] == 11
     said = [
-        f"in nine other configurations too ({nearer['ratio'].min():.2f} to {nearer['ratio'].max():.2f} times the distance",
+        f"nine other configurations too ({nearer['ratio'].min():.2f} to {nearer['ratio'].max():.2f} times the distance",
         f"({few['ratio']:.2f} times, interval {few['low']:.2f} to {few['high']:.2f};",
     ]
     known = pd.read_csv(paths.ROOT / "results" / "16_known.csv").groupby("configuration")["share"].mean()

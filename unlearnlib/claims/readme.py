@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from unlearnlib.claims import claims, evidence
+from unlearnlib.claims import evidence, judging
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 from unlearnlib.statistics.seeds import over_seeds
@@ -156,7 +156,7 @@ def verdicts_table(folder: Path) -> str:
     """Return the table in markdown: every claim of the paper, its verdict, what became of its criteria, the number of
     its leading criterion, and what the other configurations say."""
     table = _read(folder, "15_verdicts", dtype={"notebook": str}).fillna({"note": "", "on": "", "configurations": ""})
-    states = claims.states(_read(folder, "15_criteria")).set_index("claim")
+    states = judging.states(_read(folder, "15_criteria")).set_index("claim")
     heads = ("claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
              "elsewhere, as far as asked there", "notebook")  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]

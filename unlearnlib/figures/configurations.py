@@ -14,7 +14,7 @@ LEFT, RIGHT = 0.47, 0.93  # where the columns begin and end, as parts of the wid
 
 
 def configurations(rows: pd.DataFrame):
-    """Return the figure of a table of `unlearnlib.claims.claims.judge_configurations`: a column for each configuration,
+    """Return the figure of a table of unlearnlib.claims.judging.judge_configurations: a column for each configuration,
     a coloured row for each claim and below it a row of small marks for each criterion."""
     need_columns(rows, "configuration", "claim", "statement", "verdict", "criterion", "state", "n")
     if rows.empty:

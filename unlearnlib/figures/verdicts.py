@@ -30,7 +30,7 @@ LINE, HEADING, GAP, TOP = 0.185, 0.315, 0.09, 0.66  # inches
 
 
 def verdicts(rows: pd.DataFrame):
-    """Return the figure of a table of `unlearnlib.claims.claims.judge`: a heading for each claim, a line for each
+    """Return the figure of a table of `unlearnlib.claims.judging.judge`: a heading for each claim, a line for each
     criterion.
 
     The upright line is the margin, the right side is where the claim would have the interval; every line has its own
