@@ -181,7 +181,7 @@ CLAIMS = (
                                                      for kind in KINDS]), "above", 0.5, fixed=GROUPED_REACHED,
                   everywhere=True),
     )),
-    Claim("C3", "Gradients of blocks 11 and 12 have no impact", "abstract", "left out, or alone and how far", (
+    Claim("C3", "Gradients of blocks 11 and 12 have no impact", "abstract", "whether they are left out or used alone", (
         Criterion("leaving them out changes every measure by a tenth at most",
                   "all but the last blocks, difference to the whole model, of its effect", "share of the effect",
                   MEASURES, partial(evidence.left_out, without=_way(FIRST, "all but the last blocks", "plain"),

@@ -181,6 +181,8 @@ def verdicts_table(folder: Path) -> str:
 def _criteria(states: pd.Series) -> str:
     """How many criteria of a claim hold, and what became of each."""
     named = [column for column in states.index if column != "holds" and states[column]]
+    if len(named) == 1:
+        return f"{states['holds']}" if named[0].startswith("holds") else f"{states['holds']}, all {named[0]}"
     return "; ".join([states["holds"], *(f"*{column}*: {states[column]}" for column in named)])
 
 
