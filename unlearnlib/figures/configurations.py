@@ -2,12 +2,11 @@
 
 import pandas as pd
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, GREY, LOOKS, look
-from unlearnlib.figures.parts import handle, in_order, marker_size, need_columns, new_figure
-from unlearnlib.figures.verdicts import STATES, VERDICTS, mark
+from unlearnlib.figures.parts import handle, in_order, marker_size, need_columns, new_figure, plain_ticks
+from unlearnlib.figures.verdicts import STATES, VERDICTS, mark, page
 
 LINE, CLAIM, TOP, FOOT = 0.2, 0.36, 1.62, 0.12  # inches
 LEFT, RIGHT = 0.47, 0.93  # where the columns begin and end, as parts of the width: the last name goes on beyond
@@ -19,18 +18,14 @@ def configurations(rows: pd.DataFrame):
     need_columns(rows, "configuration", "claim", "statement", "verdict", "criterion", "state", "n")
     if rows.empty:
         raise UserError("there is no configuration to draw")
-    names = list(dict.fromkeys(rows["configuration"]))
+    names = in_order(rows["configuration"])
     claims = list(rows.groupby("claim", sort=False))
     lines = sum(part["criterion"].nunique() for _, part in claims)
     height = TOP + FOOT + len(claims) * CLAIM + lines * LINE
-    figure, axes = new_figure(height=height)
-    figure.set_layout_engine("none")
-    axes.set_position([0, 0, 1, 1])
-    axes.set(xlim=(0, 1), ylim=(height, 0))  # inches from the top
-    axes.axis("off")
+    figure, axes = page(height, rows)
     width = (RIGHT - LEFT) / len(names)
     places = {name: LEFT + width * (number + 0.5) for number, name in enumerate(names)}
-    _heads(axes, places, rows)
+    _heads(axes, places)
     y = TOP
     for claim, part in claims:
         middle = y + CLAIM / 2
@@ -54,13 +49,7 @@ def configurations(rows: pd.DataFrame):
     return figure
 
 
-def _heads(axes, places: dict[str, float], rows: pd.DataFrame) -> None:
-    for x, shown in zip((0.022, 0.100, 0.238, 0.345, 0.470), VERDICTS.values(), strict=True):
-        mark(axes, x, 0.17, shown, 8)
-        axes.text(x + 0.016, 0.17, shown.label, va="center", fontsize=9, color=DARK)
-    seeds = rows["n"].max()
-    if not pd.isna(seeds):
-        axes.text(0.985, 0.17, f"{seeds:.0f} seeds", va="center", ha="right", fontsize=8.5, color=GREY)
+def _heads(axes, places: dict[str, float]) -> None:
     for name, x in places.items():
         axes.text(
             x, TOP - 0.06, name, rotation=52, ha="left", va="bottom", fontsize=8, color=DARK, rotation_mode="anchor"
@@ -101,9 +90,7 @@ def nearer(table: pd.DataFrame):
                       markeredgecolor="white", markeredgewidth=0.7, zorder=3)  # fmt: skip
     axes.axvline(1, color=LOOKS["finetuned"].color, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    plain_ticks(axes.xaxis)
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
     axes.set_xlabel("forget set: KL to the retrained model, as a multiple of that of doing nothing (dashed line)")
     axes.grid(axis="y", visible=False)

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.figures.looks import DARK, GREY, HEIGHT, LOOKS, METRICS, REFERENCES, WIDTH, Look, look, style
@@ -74,6 +75,13 @@ def new_figure(rows: int = 1, columns: int = 1, height: float = HEIGHT, **option
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), layout="constrained", **options)
     plt.close(figure)  # a notebook shows what a cell returns; an open figure would be shown twice
     return figure, axes
+
+
+def plain_ticks(axis) -> None:
+    """Let a logarithmic axis that spans little more than a decade read 0.5, 1, 2, 5."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def marker_size(shown: Look, size: float) -> float:

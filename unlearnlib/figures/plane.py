@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, GREY, LOOKS, look
-from unlearnlib.figures.parts import handle, in_order, marker_size, need_columns, new_figure, seeds_text
+from unlearnlib.figures.parts import handle, in_order, marker_size, need_columns, new_figure, plain_ticks, seeds_text
 
 AXES = {"forget": "forget set", "retain": "neighbours"}
 UNTOUCHED, CEILING = "finetuned", "retrained again"
@@ -89,9 +88,7 @@ def against_steps(rows: pd.DataFrame, models: pd.DataFrame, labels: Mapping[str,
             level = np.exp(np.log(values).mean())
             panel.axhline(level, color=known.color, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
         panel.set(yscale="log", xlabel="optimizer steps since the request", title=title)
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.yaxis.set_major_formatter("{x:g}")
-        panel.yaxis.set_minor_formatter(NullFormatter())
+        plain_ticks(panel.yaxis)
     axes[0].set_ylabel("KL to the retrained model (nats a token)")
     handles = [handle(look(method), line=True) for method in in_order(rows["method"])]
     for one, method in zip(handles, in_order(rows["method"]), strict=True):

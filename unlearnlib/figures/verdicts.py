@@ -42,12 +42,8 @@ def verdicts(rows: pd.DataFrame):
         raise UserError("there is no criterion to draw")
     claims = list(rows.groupby("claim", sort=False))
     height = len(rows) * LINE + len(claims) * (HEADING + GAP) + TOP
-    figure, axes = new_figure(height=height)
-    figure.set_layout_engine("none")
-    axes.set_position([0, 0, 1, 1])
-    axes.set(xlim=(0, 1), ylim=(height, 0))  # inches from the top
-    axes.axis("off")
-    _legend(axes, rows)
+    figure, axes = page(height, rows)
+    _heads(axes)
     y = TOP
     for _, part in claims:
         top, y = y, y + HEADING
@@ -60,8 +56,14 @@ def verdicts(rows: pd.DataFrame):
     return figure
 
 
-def _legend(axes, rows: pd.DataFrame) -> None:
-    """The marks of the verdicts, how many seeds there are, and the heads of the columns."""
+def page(height: float, rows: pd.DataFrame):
+    """Return a figure that is one page of text, with axes of its width (0 to 1) and of inches from the top; above are
+    the marks of the verdicts, and of how many seeds the rows are."""
+    figure, axes = new_figure(height=height)
+    figure.set_layout_engine("none")
+    axes.set_position([0, 0, 1, 1])
+    axes.set(xlim=(0, 1), ylim=(height, 0))
+    axes.axis("off")
     for x, shown in zip((0.022, 0.100, 0.238, 0.345, 0.470), VERDICTS.values(), strict=True):
         mark(axes, x, 0.17, shown, 8)
         axes.text(x + 0.016, 0.17, shown.label, va="center", fontsize=9, color=DARK)
@@ -69,6 +71,11 @@ def _legend(axes, rows: pd.DataFrame) -> None:
     if not pd.isna(seeds):
         text = "one seed" if seeds == 1 else f"{seeds:.0f} seeds"
         axes.text(0.985, 0.17, text, va="center", ha="right", fontsize=8.5, color=GREY)
+    return figure, axes
+
+
+def _heads(axes) -> None:
+    """The heads of the columns."""
     head = {"va": "center", "fontsize": 8, "color": GREY}
     axes.text(TEXT, 0.52, "claim, and what would show it", **head)
     axes.text(MIDDLE - 0.012, 0.52, "wrong side", ha="right", **head)
