@@ -100,6 +100,9 @@ def test_a_missing_key_is_named():
         ("forget_sizes", [5, 0], "forget_sizes must name at least one number of points above zero"),
         ("seeds", [0, "1"], "seeds must be a list of integers"),
         ("seeds", [True], "seeds must be a list of integers"),
+        ("notebooks", [2], 'notebooks must be a list of numbers in quotes, such as ["02", "05"]'),
+        ("notebooks", ["05_layers"], "notebooks must be a list of numbers in quotes"),
+        ("notebooks", "05", "notebooks must be of type list, not '05'"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_key(key, value, expected):
@@ -126,6 +129,13 @@ def test_a_file_that_is_no_profile_is_one_line(written):
         with pytest.raises(UserError, match=expected) as caught:
             written(text)
         assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_other_value_is_not_blamed_on_the_file():
+    with pytest.raises(UserError, match=r"^other values for profile small: learning_rate must be of type float"):
+        profiles.load("small@learning_rate=abc")
+    with pytest.raises(UserError, match=r"^other values for profile small: epochs must be above zero, but is 0$"):
+        profiles.changed(profiles.load("small"), {"epochs": "0"})
 
 
 def test_a_configuration_is_the_profile_with_other_values():

@@ -461,6 +461,31 @@ def test_publishing_is_normalised_and_repeats_without_a_difference(project):
     assert not (project.root / "results" / "02_gone.csv").exists()
 
 
+def test_another_profile_is_published_beside_and_leaves_the_notebooks_alone(project):
+    text = (project.root / "profiles" / "smoke.yaml").read_text()
+    larger = text.replace("name: smoke", "name: larger").replace("seeds: [0, 1]\n", "seeds: [2]\n", 1)
+    larger = re.sub(r"notebooks: \[\]", 'notebooks: ["02"]', larger)
+    (project.root / "profiles" / "larger.yaml").write_text(larger)
+    before = {path.name: path.read_bytes() for path in (project.root / "notebooks").glob("*.ipynb")}
+    code, output = project.run("--profile", "larger", "--publish")
+    assert code == 0, output
+    assert output.splitlines()[-1] == "published 2 files to results/larger and figures/larger"
+    assert (project.root / "results" / "larger" / "02_table.csv").read_text().startswith("seed,value\n2,")
+    assert [path.name for path in (project.root / "figures").rglob("*.png")] == ["02_figure.png"]
+    assert {path.name: path.read_bytes() for path in (project.root / "notebooks").glob("*.ipynb")} == before
+    assert not list((project.root / "results").glob("*.csv"))
+    assert project.trace() == ["02 [2]", "train 2"], "the notebooks that the profile names, and what they read"
+    (project.root / "profiles" / "larger.yaml").write_text(larger.replace('["02"]', '["07"]'))
+    assert project.run("--profile", "larger") == (
+        2, "run_all.sh: profile larger names a notebook '07': choose from: 01, 02\n"
+    )  # fmt: skip
+    (project.root / "profiles" / "larger.yaml").write_text(larger)
+    code, output = project.run("--profile", "larger", "--seeds", "0", "--publish")
+    assert (code, output) == (
+        2, "run_all.sh: --publish takes the run of all seeds of profile larger, [2]: leave out --seeds\n"
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

@@ -41,6 +41,7 @@ MORE = {
     "06": {"smaller-sets"},
     "09": {"smaller-sets", *LATE},
     "10": {"halves", "originals", "references"},
+    "19": {"smaller-sets"},
 }
 NOTEBOOKS = {source.stem[:2]: source for source in commandline.notebooks()}
 

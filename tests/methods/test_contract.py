@@ -12,6 +12,7 @@ from unlearnlib.methods.equal_forgetting import first_stop
 from unlearnlib.methods.named import METHODS
 from unlearnlib.methods.request import FIELDS, Later, Method, Request
 from unlearnlib.methods.trained import Steps, mean_loss
+from unlearnlib.training.watch import watch
 
 FORGET = ["text-0", "text-2", "text-6"]
 OPTIONS = {
@@ -38,7 +39,12 @@ def whole(recorded, make_model, sequences, tmp_path_factory):
     def known(model, names):
         return np.exp(-evaluation.text_nll(model, [sequences[name] for name in names]))
 
+    def watched():
+        others = [name for name in sequences if name not in FORGET]
+        return watch(recorded.log, make_model(), sequences, FORGET, others, tmp_path_factory.mktemp("watched"))
+
     request = recorded.having(
+        watched=Later(watched),
         retain={name: ids for name, ids in sequences.items() if name not in FORGET},
         base=Later(make_model),
         texts={name: f"This is {name.replace('-', ' ')}." for name in sequences},

@@ -15,6 +15,9 @@ from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 from unlearnlib.statistics.seeds import over_seeds
 
+MORE = "thorough"  # the profile whose run over more seeds stands beside that of the notebooks
+MARK = ", more"  # ends the columns of that run
+
 NAMES = {
     ("finetuned", ""): "fine-tuned, nothing forgotten",
     ("retrained", ""): "**retrained without Dave (the reference)**",
@@ -176,6 +179,44 @@ def verdicts_table(folder: Path) -> str:
         "--only 04` makes the tables of a row anew, and `--only 15` its verdict.",
     ]
     return "\n".join(lines)
+
+
+def more_seeds_table(folder: Path) -> str:
+    """Return what becomes of the criteria over more seeds, in markdown: of those that the run of the profile MORE (its
+    tables lie in a folder of that name) can judge, how many have the same word there, and a row for every other one."""
+    own, more = _read(folder, "15_criteria"), judging.judge(folder / MORE)
+    both = own.merge(more, on=["claim", "criterion"], suffixes=("", MARK))
+    tested = both["state"].ne(judging.UNTESTED) & both[f"state{MARK}"].ne(judging.UNTESTED)
+    both = both[tested & (both[f"n{MARK}"] > both["n"])]
+    if both.empty:
+        raise UserError(f"{folder / MORE} has no criterion with more seeds: run --profile {MORE} --publish")
+    few, many = (f"{both[name].max():.0f} seeds" for name in ("n", f"n{MARK}"))
+    differ = both[both["state"] != both[f"state{MARK}"]]
+    lines = [f"| claim | criterion | {few} | {many} |", "|---|---|---|---|"]
+    for _, row in differ.iterrows():
+        other = row[[name for name in row.index if name.endswith(MARK)]].rename(lambda name: name.removesuffix(MARK))
+        cells = [row["claim"], row["criterion"], *(f"*{one['state']}*: {_number(one)}" for one in (row, other))]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    words = more[more["verdict"] != judging.CANNOT].groupby("claim", sort=False)["verdict"].first()
+    before = own.groupby("claim", sort=False)["verdict"].first()
+    said = ", ".join(
+        f"{claim} {word}" + (f" ({few}: {before[claim]})" if word != before[claim] else "")
+        for claim, word in words.items()
+    )
+    same = len(both) - len(differ)
+    lines += [
+        "",
+        f"Profile `{MORE}`, {many}: {same} of the {len(both)} criteria that it can judge have the same word as over "
+        f"{few}; the others are above. In this one configuration, over {many}: {said}.",
+    ]
+    return "\n".join(lines)
+
+
+def _number(row: pd.Series) -> str:
+    """The number of a criterion with its interval."""
+    if row["interval"] == "worse and better":
+        return f"{row['high']:.0f} better, {abs(row['low']):.0f} worse"
+    return _interval(evidence.Estimate(row["effect"], row["low"], row["high"], float("nan")))
 
 
 def _criteria(states: pd.Series) -> str:

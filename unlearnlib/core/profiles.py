@@ -1,6 +1,7 @@
 """Profiles: every number that fixes the scale of a run, in one flat YAML file each."""
 
 import math
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -22,6 +23,7 @@ class Profile:
     base_model: str
     device: str
     seeds: list
+    notebooks: list
     data: str
     subject: str
     trained_attributes: int
@@ -100,7 +102,7 @@ def configurations(profile: Profile) -> dict[str, Profile]:
                 f"{where}: {name!r} must have a name of its own (a text) and values of this profile, such as twice the "
                 "epochs: {epochs: 12}"
             )
-        if wrong := {"seeds", "configurations"} & set(values):
+        if wrong := {"seeds", "notebooks", "configurations"} & set(values):
             raise UserError(f"{where}: {name!r} must not change {min(wrong)}: leave it out")
         try:
             found[name] = changed(profile, {key: _written(value) for key, value in values.items()})
@@ -130,7 +132,12 @@ def changed(profile: Profile, values: Mapping[str, str]) -> Profile:
         except (ValueError, yaml.YAMLError):
             value = text
         own[key] = value
-    whole = parse({**known, **own}, paths.PROFILES / f"{profile.name}.yaml")
+    path = paths.PROFILES / f"{profile.name}.yaml"
+    try:
+        whole = parse({**known, **own}, path)
+    except UserError as error:  # the file is in order: the other value is not
+        what = str(error).removeprefix(f"{path.name}: ")
+        raise UserError(f"other values for profile {profile.name}: {what}") from None
     parts = [
         f"{key}={quote(_written(getattr(whole, key)), safe='[] ')}"
         for key in sorted(own)
@@ -187,6 +194,8 @@ def parse(values: dict, path: Path) -> Profile:
         values = getattr(profile, key)
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
             raise UserError(f"{path.name}: {key} must be a list of integers, such as [0, 1, 2]")
+    if not all(isinstance(value, str) and re.fullmatch(r"\d\d", value) for value in profile.notebooks):
+        raise UserError(f'{path.name}: notebooks must be a list of numbers in quotes, such as ["02", "05"], or []')
     if not profile.seeds:
         raise UserError(f"{path.name}: seeds must name at least one, such as [0, 1, 2]")
     if not profile.forget_sizes or min(profile.forget_sizes) < 1:

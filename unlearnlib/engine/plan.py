@@ -110,7 +110,7 @@ class Job:
                 "cells": fingerprint.code_cells(self.source),
                 **({"files beside it": {path.name: fingerprint.files(path) for path in files}} if files else {}),
                 "values": self.values(),
-                "profile": dataclasses.asdict(profiles.load(self.profile)),
+                "profile": _settings(self.profile),
                 "code": definitions.of(*self._trees(), without=_drawing()),
                 "data": _data(paths.data_folder(profiles.load(self.profile).data)),
                 "needs": {str(need): need.fingerprint() for need in self.needs},
@@ -160,10 +160,13 @@ def plan(profile: str, seeds: Sequence[int], only: Sequence[str] = ()) -> dict[s
     A notebook that takes `seeds` is run for a few of them at a time, which may go side by side, and then once over all
     of them (those of unlearnlib.engine.needs.SUMMARIES only that once); one that takes none, once. Before it comes what
     it reads, by unlearnlib.engine.needs.NEEDS: trainings by kind, other notebooks by number; a notebook that is not
-    named there reads the usual trainings of its seeds. With `only`: these notebooks, and what they read. Raises
-    UserError for a notebook whose parameters cannot take the profile or the seeds.
+    named there reads the usual trainings of its seeds. With `only`: these notebooks, and what they read; else those
+    that the profile names, if it names any. Raises UserError for a notebook whose parameters cannot take the profile or
+    the seeds, and for a number that no notebook has.
     """
     jobs: dict[str, Job] = {}
+    named = profiles.load(profile).notebooks
+    only = only or tuple(_by_number(number, f"profile {profile}") for number in named)
 
     def add(job: Job) -> None:
         for earlier in (*job.needs, *job.after):
@@ -234,11 +237,16 @@ def _needs(notebook: str, takes_seeds: bool) -> tuple[str, ...]:
     return tuple(_needed().NEEDS.get(notebook[:2], usual))
 
 
-def _by_number(number: str) -> str:
+def _by_number(number: str, where: str = "unlearnlib.engine.needs.NEEDS") -> str:
     names = {source.stem[:2]: source.stem for source in commandline.notebooks()}
     if number not in names:
-        raise UserError(f"unlearnlib.engine.needs.NEEDS names a notebook {number!r}: {nearest(number, names)}")
+        raise UserError(f"{where} names a notebook {number!r}: {nearest(number, names)}")
     return names[number]
+
+
+def _settings(profile: str) -> dict[str, Any]:
+    """Return the values of a profile that a notebook may read; which notebooks are run is none of them."""
+    return {name: value for name, value in dataclasses.asdict(profiles.load(profile)).items() if name != "notebooks"}
 
 
 def _jobs():

@@ -1,4 +1,5 @@
-"""Copy a complete run to results/, figures/ and notebooks/, without what differs from run to run.
+"""Copy a complete run to results/, figures/ and notebooks/, without what differs from run to run; that of another
+profile than the notebooks' own, its tables and figures alone, to folders of its name there.
 
 Timings, progress bars, papermill's metadata and the addresses of objects in memory go; execution counts run from 1. So
 publishing the same results twice changes no file.
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from unlearnlib.core import paths
+from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
 from unlearnlib.engine import drawing, execute, parameters
 from unlearnlib.engine.plan import Job
@@ -34,7 +35,16 @@ class PublishError(Exception):
 
 
 def check_canonical(jobs: Iterable[Job]) -> None:
-    """Raise UserError unless the run is that of the notebooks' own defaults: a reader must see what they give."""
+    """Raise UserError unless the run is that of the notebooks' own defaults: a reader must see what they give; or of
+    another profile over all its seeds."""
+    jobs = list(jobs)
+    if profile := beside(jobs):
+        own = tuple(sorted(profiles.load(profile).seeds))
+        if any(job.seeds != own for job in _last(jobs) if job.seeds):
+            raise UserError(
+                f"--publish takes the run of all seeds of profile {profile}, {list(own)}: leave out --seeds"
+            )
+        return
     for job in _last(jobs):
         known = parameters.read(job.source)
         for name, value in job.values().items():
@@ -45,14 +55,24 @@ def check_canonical(jobs: Iterable[Job]) -> None:
                 )
 
 
+def beside(jobs: Iterable[Job]) -> str:
+    """Return the name of the profile of a run where it is not the notebooks' own: its results are published beside
+    those that the notebooks show. Empty where it is."""
+    last = _last(jobs)
+    own = {known["profile"].default for job in last if "profile" in (known := parameters.read(job.source))}
+    return "" if not own or last[0].profile in own else last[0].profile
+
+
 def publish(jobs: Iterable[Job]) -> int:
     """Copy what a complete run left to the repository, and return the number of files.
 
-    Tables and figures of an earlier run that these notebooks no longer write are deleted. Raises PublishError, and then
-    has changed nothing, if a job is not up to date or an output names a folder of this machine.
+    Of another profile than the notebooks' own (see beside) no notebooks are copied, and tables and figures to folders
+    of its name. Tables and figures of an earlier run that these notebooks no longer write are deleted. Raises
+    PublishError, and then has changed nothing, if a job is not up to date or an output names a folder of this machine.
     """
     jobs = list(jobs)
     copies: dict[Path, bytes] = {}
+    profile = beside(jobs)
     for job in jobs:
         if not job.is_done():
             raise PublishError(f"{job} is not up to date")
@@ -62,21 +82,22 @@ def publish(jobs: Iterable[Job]) -> int:
         executed.cells = drawing.with_prose_of(source.cells, executed.cells)
         notebook = normalise(executed)
         text = nbformat.writes(notebook).rstrip("\n") + "\n"
-        copies[paths.NOTEBOOKS / job.executed.name] = text.encode()
+        if not profile:
+            copies[paths.NOTEBOOKS / job.executed.name] = text.encode()
         for cell in notebook.cells:
             _check_names_no_folder("".join(_texts(cell.get("outputs", []))), job.executed.name)
         for path in job.results():
             if path.suffix in (".csv", ".png"):
-                copies[paths.ROOT / path.parent.name / path.name] = path.read_bytes()
+                copies[paths.ROOT / path.parent.name / profile / path.name] = path.read_bytes()
             if path.suffix == ".csv":
                 _check_names_no_folder(path.read_text(encoding="utf-8"), path.name)
     numbers = {job.notebook[:2] for job in _last(jobs)}
     for folder, suffix in (("results", ".csv"), ("figures", ".png")):
-        for path in (paths.ROOT / folder).glob(f"*{suffix}"):
+        for path in (paths.ROOT / folder / profile).glob(f"*{suffix}"):
             if path.name[:2] in numbers and path not in copies:
                 path.unlink()
     for path, content in copies.items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_bytes() != content:
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as partial:
                 partial.write(content)

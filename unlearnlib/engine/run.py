@@ -63,8 +63,11 @@ def main(words: Sequence[str]) -> int:
                 if not complete:
                     print("not published: the run is not complete", file=sys.stderr)
                     return 1
-                print(f"published {publish.publish(planned[0][1])} files to results/, figures/ and notebooks/")
-                _renew_readme()
+                count, profile = publish.publish(planned[0][1]), publish.beside(planned[0][1])
+                where = f"results/{profile} and figures/{profile}" if profile else "results/, figures/ and notebooks/"
+                print(f"published {count} files to {where}")
+                if not profile:
+                    _renew_readme()
             return 0 if complete else 1
     except UserError as error:
         print(f"run_all.sh: {error}", file=sys.stderr)

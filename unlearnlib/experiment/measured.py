@@ -19,7 +19,7 @@ from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.tables import means, tidy
 from unlearnlib.data.examples import Examples
 from unlearnlib.data.records import name_words
-from unlearnlib.experiment import setting, trained
+from unlearnlib.experiment import setting, trained, watched
 from unlearnlib.experiment.loaded import Models
 from unlearnlib.experiment.setting import ModelId
 from unlearnlib.experiment.variants import KEYED, MODELS, Variant
@@ -191,6 +191,7 @@ class Experiment:
             base=Later(lambda: self.base),
             record=Later(lambda: Record(self.folder("finetuned"))),
             second_moments=Later(lambda: storage.second_moments(self.folder("finetuned"))),
+            watched=Later(lambda: watched.of(self)),
             name_tokens=self.name_rows(self.split.subject),
             texts=self.trained_texts,
             known=self.answer_probabilities,
@@ -276,7 +277,8 @@ class Experiment:
             "libraries": LIBRARIES,
         }
         if definitions.is_foreign(compute):  # of the package itself the callers put what they read in the key
-            whole["settings"] = {name: value for name, value in asdict(self.profile).items() if name != "name"}
+            left_out = ("name", "notebooks")
+            whole["settings"] = {key: value for key, value in asdict(self.profile).items() if key not in left_out}
 
         def of_unchanged_models() -> pd.DataFrame:
             self._check_unchanged()

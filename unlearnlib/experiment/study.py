@@ -45,6 +45,51 @@ def factorial() -> list[Variant]:
     ]
 
 
+# Where the controls of a recorded step are tried.
+CONTROLLED = ("whole model", "embedding")
+# Lengths of one step of live ascent, as multiples of the profile's: shorter and longer ones than the study's.
+LIVE = (0.4, 1.0, 2.0)
+
+
+def controls(experiment: Experiment) -> list[Variant]:
+    """Return what the first epoch's recorded step is compared with in each of two places, plain and preconditioned,
+    called by the three, "random signs, embedding, plain": one thing at a time is another one."""
+    found = []
+    for place, kind in itertools.product(CONTROLLED, KINDS):
+
+        def one(what: str, method: str, place: str = place, kind: str = kind, **options) -> Variant:
+            return Variant(", ".join((what, place, kind)), method, PLACES[place], options)
+
+        again = {"precondition": kind == "preconditioned"}
+        found += [one(epochs, KINDS[kind], epochs=EPOCHS[epochs]) for epochs in EPOCHS]
+        found += [
+            one("each point its own step", "per point", **again),
+            one("neighbours' gradient", "others", **again),
+            one("random signs", "random signs", **again),
+        ]
+        if kind == "plain":
+            found.append(one("random direction", "random"))
+            lengths = [part * experiment.profile.live_step for part in LIVE]
+            found += [one(f"live, steps of {length:g}", "live", step_length=length) for length in lengths]
+        else:
+            found.append(one("early second moments", "early preconditioned"))
+            found += [one(f"taken back, {epochs}", "taken back", until=EPOCHS[epochs]) for epochs in EPOCHS]
+    return found
+
+
+def as_given() -> list[Variant]:
+    """Return the ways whose step nobody has to find: what the optimizer added because of the forget set, taken back."""
+    return [
+        Variant(f"taken back as it was, {epochs}, {place}, preconditioned", "taken back", PLACES[place],
+                {"until": EPOCHS[epochs], "as_it_was": True})
+        for epochs in EPOCHS for place in CONTROLLED
+    ]  # fmt: skip
+
+
+# What forget sets of several sizes are forgotten by: of fewer points than all the first epoch's gradients are known.
+SMALLER = [f"first epoch, {place}, {kind}" for place in CONTROLLED for kind in KINDS]
+
+
 def of_whole_model(experiment: Experiment) -> list[Variant]:
     """Return those of the study's variants that change the whole model."""
     return [variant for variant in variants(experiment) if variant.layers == "all"]

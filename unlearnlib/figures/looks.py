@@ -58,6 +58,14 @@ LOOKS = {
     "all_epochs,_embedding,_preconditioned": Look("the same of all epochs", "#D55E00", "s"),
     "repaired": Look("then repaired, 7 and 14 steps", "#332288", "h"),
     "retraining_cut_short": Look("retraining, 1, 2 and 4 epochs", "#44AA99", "v"),
+    # what is exchanged of a recorded step
+    "each_point_its_own_step": Look("each point its own step", "#332288", "p"),
+    "neighbours'_gradient": Look("neighbours' gradient", "#999933", "P"),
+    "random_signs": Look("random signs", GREY, "X"),
+    "random_direction": Look("random direction", GREY, "X"),
+    "early_second_moments": Look("early second moments", "#CC79A7", "D"),
+    "taken_back": Look("taken back", "#44AA99", "^"),
+    "taken_back_as_it_was": Look("taken back as it was", "#882255", "h"),
     # ways to choose what is removed, and whom a choice hits
     "fuzzy": Look("fuzzy", "#D55E00", "s"),
     "fuzzy_wide": Look("fuzzy, wide", "#E69F00", "^"),

@@ -37,11 +37,16 @@ class Recorder:
         """Record one training step, in which these points of these token counts were captured, in this order."""
         started = time.process_time()
         stored = factors(captured)
-        place = epoch if self.joined_from is None else min(epoch, self.joined_from)
-        self.sums[place] = add(densify(model, merged(stored)), self.sums.get(place, {}))
+        self.add_sum(densify(model, merged(stored)), epoch)
         if epoch in self.point_epochs:
             self.steps.append((epoch, list(names), list(lengths), stored))
         self.seconds += time.process_time() - started
+
+    def add_sum(self, gradient: Gradient, epoch: int) -> None:
+        """Record the gradient of one training step, summed over all its points and by part, which is not kept as it
+        is: its tensors are changed."""
+        place = epoch if self.joined_from is None else min(epoch, self.joined_from)
+        self.sums[place] = add(gradient, self.sums.get(place, {}))
 
     def save(self, folder: Path) -> None:
         """Write `points.safetensors` (factors) and `sums.safetensors` into `folder`."""

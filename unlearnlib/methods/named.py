@@ -4,12 +4,15 @@ from unlearnlib.methods.fuzzy_matching import fuzzy_ascent
 from unlearnlib.methods.gradient_difference import gradient_difference
 from unlearnlib.methods.iterative import in_turn, iterative_removal
 from unlearnlib.methods.live import live_ascent
-from unlearnlib.methods.preconditioned import preconditioned_ascent
+from unlearnlib.methods.others import others_ascent
+from unlearnlib.methods.per_point import per_point_steps
+from unlearnlib.methods.preconditioned import early_preconditioned_ascent, preconditioned_ascent
 from unlearnlib.methods.present import present_ascent
-from unlearnlib.methods.random_direction import random_direction
+from unlearnlib.methods.random_direction import random_direction, random_signs
 from unlearnlib.methods.recorded import recorded_ascent
 from unlearnlib.methods.repair import repaired
 from unlearnlib.methods.request import Method
+from unlearnlib.methods.taken_back import taken_back
 from unlearnlib.methods.truncated import truncated_retraining
 
 METHODS = {
@@ -24,4 +27,9 @@ METHODS = {
     "gradient difference": Method(gradient_difference, frozenset({"forget", "retain", "keep"})),
     "repair": Method(repaired, frozenset({"forget", "retain", "record", "second_moments", "keep"})),
     "truncated retraining": Method(truncated_retraining, frozenset({"base", "retain", "log", "keep"})),
+    "per point": Method(per_point_steps, frozenset({"forget", "record", "second_moments", "known", "target", "keep"})),
+    "taken back": Method(taken_back, frozenset({"watched"})),
+    "early preconditioned": Method(early_preconditioned_ascent, frozenset({"forget", "record", "watched"})),
+    "others": Method(others_ascent, frozenset({"watched", "second_moments"})),
+    "random signs": Method(random_signs, frozenset({"forget", "record", "second_moments"})),
 }

@@ -17,6 +17,7 @@ FIELDS: dict[str, str] = {
     "base": "the model before it was fine-tuned on any of them",
     "record": "the gradients of the forget set that fine-tuning recorded (unlearnlib.gradients.record.Record)",
     "second_moments": "the optimizer's second moments at the end of fine-tuning, by parameter name",
+    "watched": "what the fine-tuning did because of the texts to forget (unlearnlib.training.watch.Watched)",
     "name_tokens": "token ids of the subject's name",
     "texts": "the words of every text that the model was trained on, by id",
     "known": "a function of a model and ids of texts to forget: how well it knows each, its answer probability",
