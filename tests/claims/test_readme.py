@@ -1,5 +1,7 @@
 """The README's results table comes from the committed tables, and from nothing else."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -183,6 +185,32 @@ def test_the_influence_table_has_a_column_for_every_truth(tmp_path):
     assert lines[0] == "| score | a | b | seconds |"
     assert lines[2] == "| TracIn | 0.50 (0.25 to 0.75) | 0.50 (0.25 to 0.75) | 3.0 |"
     assert lines[3] == "| same point | 0.50 (0.25 to 0.75) |  | 3.0 |", "not every score has every truth"
+
+
+def test_more_seeds_stand_beside_where_they_turn_a_word(tmp_path):
+    """The same seeds twice over have the same means and narrower intervals: what was open may settle, nothing turns."""
+    results, more = paths.ROOT / "results", tmp_path / readme.MORE
+    more.mkdir()
+    with pytest.raises(UserError, match=r"15_criteria\.csv: run"):
+        readme.more_seeds_table(tmp_path)
+    shutil.copy(results / "15_criteria.csv", tmp_path)
+    with pytest.raises(UserError, match="has no criterion with more seeds: run --profile thorough --publish"):
+        readme.more_seeds_table(tmp_path)
+    table = pd.read_csv(results / "12_measures.csv")
+    pd.concat([table, table.assign(seed=table["seed"] + 5)]).to_csv(more / "12_measures.csv", index=False)
+    text = readme.more_seeds_table(tmp_path)
+    head, *rows, empty, last = text.splitlines()
+    assert head == "| claim | criterion | 5 seeds | 10 seeds |" and not empty
+    own = pd.read_csv(tmp_path / "15_criteria.csv")
+    judged = own[own["table"] == "12_measures"]
+    same = len(judged) - len(rows[1:])
+    assert last.startswith(f"Profile `thorough`, 10 seeds: {same} of the {len(judged)} criteria")
+    assert 0 < len(rows[1:]) < len(judged)
+    for row in rows[1:]:
+        claim, asks, before, after = (cell.strip() for cell in row.strip("|").split(" | "))
+        state = own[(own["claim"] == claim) & (own["criterion"] == asks)]["state"].item()
+        assert before.startswith(f"*{state}*: ") and not after.startswith(f"*{state}*: ")
+    assert "C2 holds" in last and "C8" not in last, "a claim of which some tables are missing has no word"
 
 
 def test_missing_marks_and_tables_are_one_line(tmp_path):

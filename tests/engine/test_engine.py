@@ -477,7 +477,7 @@ def test_another_profile_is_published_beside_and_leaves_the_notebooks_alone(proj
     assert project.trace() == ["02 [2]", "train 2"], "the notebooks that the profile names, and what they read"
     (project.root / "profiles" / "larger.yaml").write_text(larger.replace('["02"]', '["07"]'))
     assert project.run("--profile", "larger") == (
-        2, "run_all.sh: profile larger names a notebook '07': choose from: 01, 02\n"
+        2, "run_all.sh: profile larger names a notebook '07': did you mean '02'?\n"
     )  # fmt: skip
     (project.root / "profiles" / "larger.yaml").write_text(larger)
     code, output = project.run("--profile", "larger", "--seeds", "0", "--publish")
