@@ -1,5 +1,6 @@
 """The README's results table comes from the committed tables, and from nothing else."""
 
+import itertools
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from unlearnlib.claims import readme
 from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import setting
+from unlearnlib.experiment import setting, study
 from unlearnlib.figures import looks, unlearning
 from unlearnlib.statistics.paired import holm, paired_t_test
 
@@ -278,6 +279,41 @@ def test_what_the_readme_says_of_the_ways_to_make_a_recorded_step_is_in_the_tabl
     plain = plain.query("stop == 'equal forgetting' and place == 'embedding' and kind == 'plain'")
     assert len(plain) == 9 and set(plain["favours"].str[:5]) == {"first"}
     text = " ".join((paths.ROOT / "README.md").read_text().split())
+    assert [one for one in said if one not in text] == []
+
+
+def test_what_the_readme_says_of_the_controls_is_in_the_tables():
+    results, text = paths.ROOT / "results", " ".join((paths.ROOT / "README.md").read_text().split())
+    steps = pd.read_csv(results / "19_steps.csv").groupby("method")["length"].mean()
+    longer = {"random signs": [], "neighbours' gradient": []}
+    for what, found in longer.items():
+        for end in (", ".join(pair) for pair in itertools.product(study.CONTROLLED, study.KINDS)):
+            found.append(steps[f"{what}, {end}"] / steps[f"first epoch, {end}"])
+    signs, others = longer.values()
+    measures = pd.read_csv(results / "19_measures.csv")
+
+    def times(method: str, measure: str) -> float:
+        of = measures[measures["measure"] == measure].pivot(index="seed", columns="method", values="value")
+        return float(np.exp((of[method] - of["finetuned"]).mean()))
+
+    given = "taken back as it was, all epochs, embedding, preconditioned"
+    left = pd.read_csv(results / "19_given.csv").query(f"method == '{given}' and set == 'forget'")
+    left = left[left["metric"] == "cloze_hit"]["value"].mean()
+    near = pd.read_csv(results / "19_near.csv").query("measure == 'forget set: KL'")
+    near = near.pivot(index="points", columns="method", values="ratio")
+    divided = near[[name for name in near if name.endswith("preconditioned")]]
+    kept = pd.read_csv(results / "19_sizes.csv")
+    kept = kept[kept["measure"].str.startswith("the subject's other") & kept["method"].str.contains("embedding, pre")]
+    said = [
+        f"has to be {min(signs):.0f} to {max(signs):.0f} times as long",
+        f"neighbours' texts {min(others):.0f} to {max(others):.0f} times; both",
+        f"({times(given, 'forget set: KL'):.2f} and {times(given, 'neighbours: KL'):.2f} times the distance), "
+        f"but {left:.0%} of his facts",
+        f"than doing nothing ({near.loc[1].min():.2f} to {near.loc[1].max():.2f} times)",
+        f"({divided.loc[[5, 10]].min().min():.2f} to {divided.loc[[5, 10]].max().max():.2f}), for twenty",
+        f"preconditioned one alone ({divided.loc[20].min():.2f})",
+        f"other points at {kept.groupby('points')['value'].mean().min():.2f} or more",
+    ]
     assert [one for one in said if one not in text] == []
 
 
