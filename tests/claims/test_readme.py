@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from unlearnlib.claims import readme
+from unlearnlib.claims import judging, readme
 from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import setting, study
@@ -228,7 +228,7 @@ def test_the_readme_figure_is_drawn_from_the_committed_tables(tmp_path):
     assert "figures/05_frontier.png" in (paths.ROOT / "README.md").read_text()
     models = pd.read_csv(results / "05_layers.csv").query("method in ['finetuned', 'retrained']")
     figure = unlearning.frontier(pd.concat([pd.read_csv(results / "05_frontier.csv"), models]), by="layers")
-    drawn = Image.open(looks.save(figure, tmp_path, "again")).convert("L")
+    drawn = Image.open(looks.save(figure, tmp_path, "again", looks.PUBLISHED)).convert("L")
     committed = Image.open(paths.ROOT / "figures" / "05_frontier.png").convert("L")
     assert drawn.size == committed.size
     # The tables are rounded to six digits, so that a line may differ by a shade at its edge.
@@ -318,7 +318,8 @@ def test_what_the_readme_says_of_the_controls_is_in_the_tables():
 
 
 def test_what_the_readme_says_of_other_configurations_is_in_the_tables():
-    table = pd.read_csv(paths.ROOT / "results" / "16_nearer.csv").set_index("configuration")
+    folder = paths.ROOT / "results" / "robustness"
+    table = pd.read_csv(folder / "16_nearer.csv").set_index("configuration")
     every = table[table["method"] == "all epochs, embedding, preconditioned"]
     nearer, few = every[every["high"] < 1], every.loc["7% to forget"]
     assert len(every) == 11 and len(nearer) == 10 and few["low"] > 1 and set(every["n"]) == {5}
@@ -327,14 +328,13 @@ def test_what_the_readme_says_of_other_configurations_is_in_the_tables():
     )
     assert (plain["low"] > 1).all() and (whole["low"] > 1).sum() == 5 and round(plain["ratio"].max()) == 12
     assert f"{plain['ratio'].min():.1f}" == "3.5"
-    claims_of = pd.read_csv(paths.ROOT / "results" / "15_configurations.csv").groupby(["claim", "configuration"])
-    words = claims_of["verdict"].first().unstack()
+    words = judging.judge_configurations(folder).groupby(["claim", "configuration"])["verdict"].first().unstack()
     assert (words.loc[["C8", "C11"]] == "contradicted").all(axis=None) and words.shape[1] == 11
     said = [
         f"nine other configurations too ({nearer['ratio'].min():.2f} to {nearer['ratio'].max():.2f} times the distance",
         f"({few['ratio']:.2f} times, interval {few['low']:.2f} to {few['high']:.2f};",
     ]
-    known = pd.read_csv(paths.ROOT / "results" / "16_known.csv").groupby("configuration")["share"].mean()
+    known = pd.read_csv(folder / "16_known.csv").groupby("configuration")["share"].mean()
     said.append(f"where {known['7% to forget']:.0%} of the texts are to go in place of {known['as it is']:.0%}, after")
     text = " ".join((paths.ROOT / "README.md").read_text().split())
     assert [one for one in said if one not in text] == []

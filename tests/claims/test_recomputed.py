@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from unlearnlib.claims import judging
 from unlearnlib.core.paths import ROOT
 
+RESULTS = ROOT / "results"
 FIRST, ALL = "first epoch", "all epochs"
 
 
@@ -66,8 +68,8 @@ def test_c1_at_equal_forgetting(measures, criteria, place, kind):
 
 
 def test_c1_and_c2_in_every_configuration():
-    found = read("15_configurations").set_index(["configuration", "criterion"])
-    table, count = read("16_measures"), 0
+    found = judging.judge_configurations(RESULTS / "robustness").set_index(["configuration", "criterion"])
+    table, count = pd.read_csv(RESULTS / "robustness" / "16_measures.csv"), 0
     for name, part in table.groupby("configuration"):
         for place in ("whole model", "embedding"):
             for kind in ("plain", "preconditioned"):

@@ -1,6 +1,6 @@
 """Profiles: the committed ones load, and every way to get one wrong is one clear line."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -139,16 +139,28 @@ def test_a_wrong_other_value_is_not_blamed_on_the_file():
 
 
 def test_a_configuration_is_the_profile_with_other_values():
-    small = profiles.load("small")
-    found = profiles.configurations(small)
-    assert next(iter(found.items())) == (profiles.AS_IT_IS, small)
-    assert list(found)[1:] == list(small.configurations)
-    assert found["half the epochs"] == profiles.load("small@epochs=3")
-    assert found["twice the learning rate"].learning_rate == 2 * small.learning_rate
+    wide = profiles.load("robustness")
+    found = profiles.configurations(wide)
+    assert next(iter(found.items())) == (profiles.AS_IT_IS, wide)
+    assert list(found)[1:] == list(wide.configurations)
+    assert found["half the epochs"] == profiles.load("robustness@epochs=3")
+    assert found["twice the learning rate"].learning_rate == 2 * wide.learning_rate
     people = {found[name].subject for name in found if name.endswith("for Dave")}
     assert people == {"anita", "grace", "henry", "stuart"}
     for name, one in found.items():
-        assert name == profiles.AS_IT_IS or one != small, "something is changed"
+        assert name == profiles.AS_IT_IS or one != wide, "something is changed"
+
+
+def test_the_robustness_profile_is_the_default_one_in_more_configurations():
+    small, wide = profiles.load("small"), profiles.load("robustness")
+    assert replace(wide, name="small", notebooks=[], configurations=small.configurations) == small
+    assert small.configurations.items() <= wide.configurations.items() and wide.notebooks == ["16"]
+
+
+def test_the_thorough_profile_is_the_default_one_over_more_seeds():
+    small, more = profiles.load("small"), profiles.load("thorough")
+    same = {"name": "small", "notebooks": [], "configurations": small.configurations, "seeds": small.seeds}
+    assert replace(more, **same) == small and more.seeds == list(range(20))
 
 
 @pytest.mark.parametrize(

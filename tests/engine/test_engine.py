@@ -166,7 +166,9 @@ def test_prose_and_figures_are_renewed_without_running_a_notebook(project):
         for o in c.get("outputs", ())
         if "image/png" in o.get("data", {})
     ]
-    assert [base64.b64decode("".join(one)) for one in shown] == [figure.read_bytes()]
+    picture = (project.run_folder / "drawn" / "02_figure.png").read_bytes()
+    assert [base64.b64decode("".join(one)) for one in shown] == [picture]
+    assert Image.open(io.BytesIO(picture)).width < Image.open(figure).width, "of fewer dots"
     assert "What is to be seen." in ["".join(cell["source"]) for cell in content["cells"]]
     assert (project.run_folder / "results" / "02_table.csv").stat().st_mtime_ns == table
     assert would_run(project) == [] and project.run()[1].startswith("all 6 jobs are up to date")

@@ -42,7 +42,7 @@ def test_a_configuration_says_what_there_was_to_forget(experiment, anita):
 
 def test_it_measures_what_an_experiment_of_these_values_measures(experiment, anita):
     rows = anita[0]
-    assert set(rows["method"]) == {"finetuned", *NAMES} and set(rows["configuration"]) == {"Anita for Dave"}
+    assert set(rows["method"]) == {"finetuned", "base", *NAMES} and set(rows["configuration"]) == {"Anita for Dave"}
     assert rows[rows["method"] == "finetuned"]["reached"].isna().all() and rows["reached"].eq(True).any()
     own = Experiment(profiles.configurations(experiment.profile)["Anita for Dave"], 0)
     assert own.split.subject == "Anita Fowler"
@@ -62,6 +62,18 @@ def test_as_it_is_the_usual_models_are_asked_and_others_are_let_go(experiment, a
     start = towards.divergences(experiment, "finetuned", sets=["general"])["value"].mean()
     mine = rows[(rows["method"] == "finetuned") & (rows["measure"] == "general text: KL")]["value"].item()
     assert mine == pytest.approx(np.log(start))
+
+
+def test_of_many_neighbours_the_first_are_asked_and_read(experiment, monkeypatch):
+    whole, names = towards.seen(experiment, "finetuned"), experiment.sets["retain"].names
+    assert set(whole[whole["set"] == "retain"]["example"]) == set(names)
+    monkeypatch.setattr(towards, "NEIGHBOURS", 4)
+    found = towards.seen(experiment, "finetuned")
+    mine = found[found["set"] == "retain"].set_index(["metric", "example"])["value"]
+    assert set(mine.index.get_level_values("example")) == set(names[:4]) and len(names) > 4
+    expected = whole[whole["set"] == "retain"].set_index(["metric", "example"])["value"]
+    assert mine.to_numpy() == pytest.approx(expected[mine.index].to_numpy(), rel=1e-4, abs=1e-4)
+    assert len(found[found["set"] == "general"]) == len(whole[whole["set"] == "general"])
 
 
 def test_an_unknown_configuration_is_one_line(experiment):

@@ -44,7 +44,7 @@ def to_renew(jobs: Iterable[Job]) -> list[Job]:
 
 def renew(job: Job) -> list[str]:
     """Draw the stale figures of a finished notebook and renew its prose; return the names of the figures."""
-    from unlearnlib.figures import looks
+    from unlearnlib.figures import looks, saving
 
     looks.style()
     pictures: dict[str, str] = {}
@@ -52,9 +52,9 @@ def renew(job: Job) -> list[str]:
     for name in names:
         record = pickle.loads((job.folder / "drawn" / f"{name}.pickle").read_bytes())
         module, _, function = record["draw"].partition(":")
-        before = (job.folder / "figures" / f"{name}.png").read_bytes()
+        before = (job.folder / "drawn" / f"{name}.png").read_bytes()
         figure = getattr(importlib.import_module(module), function)(*record["data"], **record["options"])
-        path = looks.save(figure, job.folder / "figures", name)
+        path = saving.save_both(figure, job.folder, name)
         pictures[_encoded(before)] = _encoded(path.read_bytes())
     executed = json.loads(job.executed.read_text(encoding="utf-8"))
     source = json.loads(job.source.read_text(encoding="utf-8"))

@@ -4,7 +4,6 @@ from unlearnlib.experiment.jobs import LATE, USUAL
 
 # A notebook that is not named reads the usual trainings of its seeds.
 NEEDS = {
-    "00": (),
     "01": (),
     "03": (*USUAL, "halves", "left-out"),
     "06": (*USUAL, "smaller-sets"),
@@ -15,5 +14,6 @@ NEEDS = {
 }
 # Notebooks that have little to compute once the others have run: once over all seeds, never for a few before.
 SUMMARIES = ("02", "08", "10", "15")
-# The others are run for so many seeds at a time, side by side: a run takes a quarter of a minute to start and draw.
+# The others are run for so many seeds at a time, side by side: a run takes a quarter of a minute to start and draw. Of
+# three seeds or more there are two groups at least.
 TOGETHER = 3

@@ -226,8 +226,9 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
 
 
 def _shared_out(seeds: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the seeds in as few groups as may be, of like size, each of unlearnlib.engine.needs.TOGETHER at most."""
-    count = -(-len(seeds) // _needed().TOGETHER)
+    """Return the seeds in as few groups as may be, of like size, each of unlearnlib.engine.needs.TOGETHER at most, of
+    three seeds or more in two at least: there are two cores, as a rule."""
+    count = max(-(-len(seeds) // _needed().TOGETHER), 2 if len(seeds) > 2 else 1)
     ends = [len(seeds) * number // count for number in range(count + 1)]
     return [seeds[start:end] for start, end in itertools.pairwise(ends)]
 

@@ -66,13 +66,18 @@ def _measure(experiment: Experiment, model) -> pd.DataFrame:
 
 def texts_of(experiment: Experiment) -> dict[str, Examples]:
     """Return the sets that are compared; of the paraphrases the first of each point."""
-    return {name: experiment.examples("paraphrase#0" if name == "paraphrase" else name) for name in COMPARED}
+    return {name: read(experiment, name) for name in COMPARED}
+
+
+def read(experiment: Experiment, name: str) -> Examples:
+    """Return a set as it is compared: of the paraphrases the first of each point (see Experiment.examples)."""
+    return experiment.examples("paraphrase#0" if name == "paraphrase" else name)
 
 
 @cache
 def of_retrained(experiment: Experiment, name: str) -> list[torch.Tensor]:
     """Return the retrained model's distributions on a set, computed once for an experiment."""
-    texts = texts_of(experiment)[name].texts
+    texts = read(experiment, name).texts
     return log_distributions(experiment.retrained, texts, experiment.profile.evaluation_batch)
 
 

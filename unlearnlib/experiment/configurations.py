@@ -23,6 +23,7 @@ from unlearnlib.statistics.paired import paired_t_test, pairs
 
 # Beside all that is made in these places: the paper's step without the last blocks, and in them alone.
 PLACES = ("whole model", "embedding")
+BESIDE = ("finetuned", "base")  # the models that say what a distance means
 MORE = ("first epoch, all but the last blocks, plain", "first epoch, last blocks, plain")
 
 
@@ -57,8 +58,8 @@ def passing(profile: Profile, seed: int) -> Setting:
 def measured(name: str, profile: Profile, seed: int, variants: Sequence[Variant]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what one configuration of a profile says at a seed, as two tables with the column configuration.
 
-    The first has the measures (see unlearnlib.measures.collateral) of the fine-tuned model and of every variant at
-    equal forgetting; the second one row, of what there was to forget: texts (trained on), share (of them, to forget),
+    The first has the measures (see unlearnlib.measures.collateral) of the models BESIDE and of every variant at equal
+    forgetting; the second one row, of what there was to forget: texts (trained on), share (of them, to forget),
     finetuned and retrained (mean answer probability of the forget set) and target (of equal forgetting). UserError for
     a name that is none of the profile's configurations.
     """
@@ -71,8 +72,8 @@ def measured(name: str, profile: Profile, seed: int, variants: Sequence[Variant]
             experiment = Experiment(chosen, seed)
         else:
             experiment = Experiment(chosen, seed, passing(chosen, seed), Models(chosen, open_folders))
-        start = towards.seen(experiment, "finetuned").assign(stop="models")
-        rows = collateral(pd.concat([start, towards.at_ends(experiment, variants)]))
+        start = [towards.seen(experiment, name).assign(stop="models") for name in BESIDE]
+        rows = collateral(pd.concat([*start, towards.at_ends(experiment, variants)]))
         return rows.assign(configuration=name), _known(experiment).assign(configuration=name)
 
 

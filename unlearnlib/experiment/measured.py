@@ -4,6 +4,7 @@ The methods return tidy tables and read them from the cache when nothing that th
 loaded only when something has to be computed.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -41,6 +42,11 @@ def _known_name(name: str) -> str:
     if name not in MODELS:
         raise UserError(f"no model {name!r}: {nearest(name, MODELS)}")
     return name
+
+
+def set_of(name: str) -> str:
+    """Return the set that a name such as `paraphrase#0` or `retain:100` is a part of (see Experiment.examples)."""
+    return re.split("[#:]", name)[0]
 
 
 class Experiment:
@@ -163,10 +169,14 @@ class Experiment:
         return self.models.sets(self.split)
 
     def examples(self, name: str) -> Examples:
-        """Return a set of examples by name; `paraphrase#0` is the first paraphrase of every point."""
-        whole = self.sets.get(name.partition("#")[0])
+        """Return a set of examples by name; `paraphrase#0` is the first paraphrase of every point, `retain:100` the
+        first hundred points of a set."""
+        whole = self.sets.get(set_of(name))
         if whole is None:
             raise UserError(f"no set {name!r}: {nearest(name, self.sets)}")
+        if ":" in name:
+            count = int(name.partition(":")[2])
+            return Examples(whole.names[:count], whole.texts[:count], whole.questions[:count])
         if "#" not in name:
             return whole
         rows = [row for row, example in enumerate(whole.names) if example.endswith(name[name.index("#") :])]
@@ -252,7 +262,7 @@ class Experiment:
         """Return what the answers of one model to the set `name` depend on, whatever experiment asks: the model itself
         and the records of the set."""
         base = trained.base_fingerprint(self.profile.base_model)
-        records = getattr(self.split, RECORDS.get(name.partition("#")[0], name), ())
+        records = getattr(self.split, RECORDS.get(set_of(name), set_of(name)), ())
         return {
             "model": base if of == "base" else self.fingerprint(of),
             "records": fingerprint.combine({"of": [asdict(record) for record in records]}),
@@ -304,7 +314,7 @@ class Experiment:
         for name in self.sets if sets is None else sets:
 
             def compute(name: str = name) -> pd.DataFrame:
-                chosen = {name.partition("#")[0]: self.examples(name)}
+                chosen = {set_of(name): self.examples(name)}
                 with self.at(of, step_size) as model:
                     return evaluation.answered(model, chosen, self.profile.evaluation_batch)
 
@@ -340,7 +350,7 @@ class Experiment:
         """Return tidy rows of every metric for every example of the named sets (default: all; see examples)."""
         names = self.sets if sets is None else sets
         batch = self.profile.evaluation_batch
-        frames = [evaluation.evaluate(model, {name.partition("#")[0]: self.examples(name)}, batch) for name in names]
+        frames = [evaluation.evaluate(model, {set_of(name): self.examples(name)}, batch) for name in names]
         return pd.concat(frames, ignore_index=True)
 
     def references(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from unlearnlib.core.tables import tidy
 from unlearnlib.experiment import closeness, ends
-from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.measured import Experiment, set_of
 from unlearnlib.experiment.stops import EQUAL, outputs_gone
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.gradients import algebra
@@ -16,6 +16,7 @@ from unlearnlib.methods.path import change_between
 
 SETS = ("forget", "retain", "heldout", "general")
 BESIDE = ("retain", "general")  # what is asked and read beside the distances
+NEIGHBOURS = 100  # so many of the neighbours' points are asked and read at most, the first
 # Parts of the effort of equal forgetting at which a path without stops is looked at.
 FRACTIONS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
 
@@ -28,13 +29,13 @@ def divergences(
     sets = tuple(sets)
 
     def compute() -> pd.DataFrame:
-        rows, batch, texts = [], experiment.profile.evaluation_batch, closeness.texts_of(experiment)
+        rows, batch = [], experiment.profile.evaluation_batch
         with experiment.at(of, step_size) as model:
             for name in sets:
-                examples = texts[name]
+                examples = closeness.read(experiment, name)
                 ours, theirs = log_distributions(model, examples.texts, batch), closeness.of_retrained(experiment, name)
                 for example, mine, reference in zip(examples.names, ours, theirs, strict=True):
-                    rows.append((name, example, "kl", divergence(reference, mine)))
+                    rows.append((set_of(name), example, "kl", divergence(reference, mine)))
         return pd.DataFrame(rows, columns=["set", "example", "metric", "value"])
 
     found = experiment.table("divergences", {"of": experiment.of(of, step_size), "sets": list(sets)}, compute)
@@ -43,8 +44,10 @@ def divergences(
 
 def seen(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
     """Return the tidy rows that unlearnlib.measures.collateral needs of a model: the evaluation of BESIDE, and the
-    divergences of SETS."""
-    return pd.concat([experiment.at_step(of, step_size, BESIDE), divergences(experiment, of, step_size)])
+    divergences of SETS; of the neighbours NEIGHBOURS points at most."""
+    some = f"retain:{NEIGHBOURS}" if len(experiment.split.retain) > NEIGHBOURS else "retain"
+    asked, compared = ([some if name == "retain" else name for name in sets] for sets in (BESIDE, SETS))
+    return pd.concat([experiment.at_step(of, step_size, asked), divergences(experiment, of, step_size, compared)])
 
 
 def at_ends(experiment: Experiment, variants: Iterable[Variant], stop: str = EQUAL) -> pd.DataFrame:
@@ -71,19 +74,24 @@ def cosine(experiment: Experiment, variant: Variant, effort: float) -> float:
     return float(found["cosine"].iloc[0])
 
 
-def efforts(experiment: Experiment, variant: Variant) -> list[float]:
-    """Return the efforts at which a path is looked at: its stops, or FRACTIONS of that of equal forgetting."""
+def efforts(experiment: Experiment, variant: Variant, fractions: Iterable[float] = FRACTIONS) -> list[float]:
+    """Return the efforts at which a path is looked at: its stops, or `fractions` of that of equal forgetting."""
     path = experiment.path(variant)
     if path.stops is not None:
         return [stop for stop in path.stops if stop]
-    return [float(part) for part in np.array(FRACTIONS) * experiment.calibrated(variant).step_size]
+    return [float(part) for part in np.array(fractions) * experiment.calibrated(variant).step_size]
 
 
-def along(experiment: Experiment, variant: Variant, sets: Iterable[str] = ("forget", "retain")) -> pd.DataFrame:
+def along(
+    experiment: Experiment,
+    variant: Variant,
+    sets: Iterable[str] = ("forget", "retain"),
+    fractions: Iterable[float] = FRACTIONS,
+) -> pd.DataFrame:
     """Return the mean distances of a whole path from the retrained model: rows (set, metric, value), with the column
-    step, which counts the stops. Step 0 is the model to start from."""
+    step, which counts the stops (see efforts). Step 0 is the model to start from."""
     found = [divergences(experiment, "finetuned", sets=sets).assign(step=0, step_size=0.0)]
-    for number, effort in enumerate(efforts(experiment, variant), 1):
+    for number, effort in enumerate(efforts(experiment, variant, fractions), 1):
         found.append(divergences(experiment, variant, effort, sets).assign(step=number, step_size=effort))
     table = pd.concat(found, ignore_index=True)
     means = table.groupby(["seed", "step", "step_size", "set", "metric"], sort=False)["value"].mean().reset_index()

@@ -8,7 +8,8 @@ from pathlib import Path
 import seaborn as sns
 from PIL import Image
 
-WIDTH, HEIGHT, DPI = 8.0, 4.5, 110
+WIDTH, HEIGHT = 8.0, 4.5
+DPI, PUBLISHED = 110, 200  # dots per inch in a notebook, and in the file of its own
 GREY, DARK = "#767676", "#222222"
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
 CHANCE = 1 / 6  # of a multiple choice among the right and five wrong answers
@@ -163,14 +164,14 @@ def look(name: str) -> Look:
     return Look(str(name).replace("_", " "), SPARE[number % len(SPARE)], "osD^vPX"[number // len(SPARE) % 7])
 
 
-def save(figure, folder, name: str) -> Path:
-    """Write `figure` as <folder>/<name>.png and return the path.
+def save(figure, folder, name: str, dpi: int = DPI) -> Path:
+    """Write `figure` as <folder>/<name>.png, with so many dots per inch, and return the path.
 
     Equal figures give equal bytes: no date, no version. A palette of 256 colours keeps the committed files small.
     """
     path = Path(folder) / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=DPI)
+    figure.savefig(drawn, dpi=dpi)
     Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     return path

@@ -18,7 +18,7 @@ def plane(paths: pd.DataFrame, stops: pd.DataFrame, models: pd.DataFrame, labels
     """Return the plane of distances (KL, nats a token, logarithmic): one curve a method, from doing nothing on.
 
     paths: columns seed, method, step (0: nothing done), set (forget, retain), value, the mean KL; stops: the same with
-    `stop` in place of step, of which the first one named gets an open mark and the second a full one; a path without
+    `stop` in place of step, of which the first of several gets an open mark and the others a full one; a path without
     any has a mark at every step; models: columns seed, method, set, value of UNTOUCHED and CEILING. A thick line is the
     geometric mean over seeds, the thin ones are the seeds. UserError where a distance is missing or not above zero.
     """
@@ -40,14 +40,15 @@ def plane(paths: pd.DataFrame, stops: pd.DataFrame, models: pd.DataFrame, labels
         handles.append(handle(shown, line=True))
         handles[-1].set_label(labels.get(name, shown.label))
     chosen = in_order(stops["stop"])
+    first = chosen[0] if len(chosen) > 1 else None
     for name in in_order(stops["method"]):
         shown = look(name)
         ends = _mean(_places(stops[stops["method"] == name], ["seed", "stop"]), "stop")
         for stop, place in ends.iterrows():
             axes.plot(
                 place["forget"], place["retain"], linestyle="none", marker=shown.marker, color=shown.color,
-                markersize=marker_size(shown, 8), markeredgecolor=shown.color if stop == chosen[0] else "white",
-                markerfacecolor="white" if stop == chosen[0] else shown.color, markeredgewidth=1.3, zorder=5,
+                markersize=marker_size(shown, 8), markeredgecolor=shown.color if stop == first else "white",
+                markerfacecolor="white" if stop == first else shown.color, markeredgewidth=1.3, zorder=5,
             )  # fmt: skip
     _draw_models(axes, models)
     x, y = (f"{name}: KL to the retrained model (nats a token)" for name in AXES.values())
@@ -55,7 +56,7 @@ def plane(paths: pd.DataFrame, stops: pd.DataFrame, models: pd.DataFrame, labels
     handles += [handle(LOOKS[UNTOUCHED]), handle(LOOKS["retrained"])]
     handles[-2].set_label("nothing forgotten")
     handles[-1].set_label("two retrained models")
-    handles += [_mark(chosen[0], filled=False), *(_mark(stop, filled=True) for stop in chosen[1:])]
+    handles += [_mark(stop, filled=stop != first) for stop in chosen]
     title = f"{seeds_text(paths).partition(',')[0]}, geometric mean"
     legend = figure.legend(handles=handles, loc="outside right upper", title=title)
     legend.get_title().set(color=GREY, fontsize=8.5)
