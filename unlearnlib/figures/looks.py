@@ -36,27 +36,29 @@ class Look:
     marker: str = "o"
 
 
-# The one place for colours and markers. The colours stay apart for colour-blind readers (Okabe and Ito; Tol).
+# The one place for colours and markers. Those of one figure are apart for colour-blind readers too; a test asks how far.
 LOOKS = {
     # models
-    "base": Look("base model", "#9A9A9A", "o"),
+    "base": Look("base model", "#B48C64", "H"),
     "finetuned": Look("fine-tuned", DARK, "s"),
-    "retrained": Look("retrained", "#117733", "*"),
+    "retrained": Look("retrained", "#196633", "*"),
+    "retrained_again": Look("retrained again", "#87C59B", "p"),
     "nothing_forgotten": Look("nothing forgotten", DARK, "s"),
     # methods
     "first_epoch": Look("first epoch", "#0072B2", "o"),
     "recorded": Look("recorded gradient", "#0072B2", "o"),
-    "all_epochs": Look("all epochs", "#D55E00", "s"),
+    "all_epochs": Look("all epochs", "#D55E00", ">"),
     "last_epoch": Look("last epoch", "#E69F00", "^"),
-    "live": Look("live ascent", "#56B4E9", "v"),
-    "preconditioned": Look("preconditioned", "#CC79A7", "D"),
+    "live": Look("live ascent", "#86BFF9", "v"),
+    "preconditioned": Look("preconditioned", "#D6A9C7", "D"),
     "random": Look("random direction", GREY, "X"),
+    "words_alone": Look("words alone", "#6699CC", "8"),
     # recorded steps by epochs, place and kind, and what is set beside them
     "first_epoch,_whole_model,_plain": Look("first epoch, whole model", "#0072B2", "o"),
     "first_epoch,_embedding,_plain": Look("first epoch, embedding", "#882255", "P"),
-    "first_epoch,_whole_model,_preconditioned": Look("whole model, preconditioned", "#CC79A7", "D"),
+    "first_epoch,_whole_model,_preconditioned": Look("whole model, preconditioned", "#D6A9C7", "D"),
     "first_epoch,_embedding,_preconditioned": Look("embedding, preconditioned", "#E69F00", "^"),
-    "all_epochs,_embedding,_preconditioned": Look("the same of all epochs", "#D55E00", "s"),
+    "all_epochs,_embedding,_preconditioned": Look("the same of all epochs", "#D55E00", ">"),
     "repaired": Look("then repaired, 7 and 14 steps", "#332288", "h"),
     "retraining_cut_short": Look("retraining, 1, 2 and 4 epochs", "#44AA99", "v"),
     # what is exchanged of a recorded step
@@ -64,35 +66,35 @@ LOOKS = {
     "neighbours'_gradient": Look("neighbours' gradient", "#999933", "P"),
     "random_signs": Look("random signs", GREY, "X"),
     "random_direction": Look("random direction", GREY, "X"),
-    "early_second_moments": Look("early second moments", "#CC79A7", "D"),
+    "early_second_moments": Look("early second moments", "#D6A9C7", "D"),
     "taken_back": Look("taken back", "#44AA99", "^"),
     "taken_back_as_it_was": Look("taken back as it was", "#882255", "h"),
     # ways to choose what is removed, and whom a choice hits
-    "fuzzy": Look("fuzzy", "#D55E00", "s"),
+    "fuzzy": Look("fuzzy", "#D55E00", ">"),
     "fuzzy_wide": Look("fuzzy, wide", "#E69F00", "^"),
     "fuzzy_on_picks": Look("fuzzy, calibrated on picks", "#CC6677", "D"),
     "exact": Look("forget set at once", "#6699CC", "p"),
-    "iterative": Look("iterative", "#332288", "o"),
-    "in_turn": Look("in turn, one step a visit", "#33BBEE", "D"),
-    "iterative_to_the_last": Look("iterative, to the last point", "#AA4499", "h"),
+    "iterative": Look("iterative", "#332288", "<"),
+    "in_turn": Look("in turn, one step a visit", "#87BBC5", "d"),
+    "iterative_to_the_last": Look("iterative, to the last point", "#B82E8A", "h"),
     "namesake": Look("namesake", "#332288", "D"),
     "same_answer": Look("same answer", "#44AA99", "^"),
     "other_neighbours": Look("other neighbours", "#0072B2", "s"),
     # layers
     "all": Look("whole model", "#0072B2", "o"),
     "embedding": Look("embedding", "#882255", "P"),
-    "input_embedding": Look("input embedding", "#AA4499", "<"),
+    "input_embedding": Look("input embedding", "#9B4B80", "<"),
     "output_embedding": Look("output embedding", "#CC6677", ">"),
     "name_rows": Look("rows of the name", "#B8860B", "h"),
     "embedding_without_name_rows": Look("embedding without the name", "#661100", "p"),
-    "position_embedding": Look("position embedding", "#6699CC", "d"),
+    "position_embedding": Look("position embedding", "#6699CC", "v"),
     **{
         f"h.{block}": Look(f"block {block + 1}", color, "o")
         for block, color in enumerate(sns.color_palette("cividis", 12).as_hex())
     },
     "ln_f": Look("last layer norm", "#44AA99", "8"),
     # the layers, and the method that changes them alone
-    **dict.fromkeys(("last_blocks", "last_two_blocks"), Look("last two blocks", "#999933", "D")),
+    **dict.fromkeys(("last_blocks", "last_two_blocks"), Look("last two blocks", "#999999", "d")),
 }
 
 
@@ -101,7 +103,7 @@ SETS = {
     "paraphrase": Look("its paraphrases", "#E69F00", "^"),
     "heldout": Look("held-out points", "#56B4E9", "v"),
     "never_seen": Look("never-seen people", GREY, "X"),
-    "retain": Look("retained people", "#0072B2", "s"),
+    "retain": Look("retained people", "#0B73DA", "s"),
     "general": Look("general text", "#AA4499", "D"),
 }
 
@@ -167,11 +169,11 @@ def look(name: str) -> Look:
 def save(figure, folder, name: str, dpi: int = DPI) -> Path:
     """Write `figure` as <folder>/<name>.png, with so many dots per inch, and return the path.
 
-    Equal figures give equal bytes: no date, no version. A palette of 256 colours keeps the committed files small.
+    Equal figures give equal bytes: no date, no version. A palette of 128 colours keeps the committed files small.
     """
     path = Path(folder) / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi)
-    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
