@@ -28,9 +28,11 @@ NAMES = {
     ("first epoch", "embedding"): "first-epoch gradients, embedding alone",
     ("first epoch", "last_blocks"): "first-epoch gradients, last two blocks",
     ("preconditioned", "all"): "first-epoch gradients, preconditioned",
+    ("in turn", "embedding"): "each point in turn, live gradients, embedding alone",
     ("live", "all"): "control: live gradient ascent",
     ("random", "all"): "control: random direction",
 }
+SINGLE = ("embedding", "last two blocks")  # what first-epoch steps of single layers are called elsewhere
 COLUMNS = [
     ("forget", "answer_probability", "Dave: answer probability"),
     ("forget", "cloze_hit", "Dave: cloze hits"),
@@ -96,8 +98,8 @@ def forget_share(distances: pd.DataFrame) -> str:
 def distance_to_retrained(distances: pd.DataFrame) -> str:
     """Return the line with the KL to the retrained model on Dave's texts (table 09_distances): every method of NAMES,
     beside the model in which nothing was forgotten and a second retrained one."""
-    # There the methods of single layers have names of their own; the layers tell which they are.
-    method = distances["method"].where(distances["layers"].isin(["", "all"]), "first epoch")
+    # There the recorded steps of single layers have names of their own; the layers tell which they are.
+    method = distances["method"].mask(distances["method"].isin(SINGLE), "first epoch")
     chosen = distances[distances["set"] == "forget"].assign(method=method)
     kl = chosen.groupby(["method", "layers"])["kl"].mean()
     ways = kl[[way for way in NAMES if way[1] and way in kl.index]]

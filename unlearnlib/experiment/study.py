@@ -10,7 +10,7 @@ REPEATED = ("first epoch", "all epochs", "embedding", "last two blocks", "precon
 
 
 def variants(experiment: Experiment) -> list[Variant]:
-    """Return the study's variants: the paper's, with the whole model and with some layers, one more, and two controls.
+    """Return the study's variants: the paper's, with the whole model and with some layers, two more, and two controls.
 
     A notebook that compares methods takes these, or those that it is about, and a reader adds to them.
     """
@@ -21,9 +21,16 @@ def variants(experiment: Experiment) -> list[Variant]:
         Variant("embedding", layers="embedding"),
         Variant("last two blocks", layers="last_blocks"),
         Variant("preconditioned", "preconditioned"),
+        in_turn(),
         Variant("live", "live", options={"step_length": experiment.profile.live_step}),
         Variant("random", "random"),
     ]
+
+
+def in_turn() -> Variant:
+    """Return the walk over the points that takes one short step a visit, in the embedding: of the ways of notebook 07
+    the one that spares the neighbours most."""
+    return Variant("in turn", "in turn", "embedding", {"longest": 0.2})
 
 
 # What a recorded step may be made of, by the name of each choice: which epochs, where, and divided by what.

@@ -36,7 +36,7 @@ class Look:
     marker: str = "o"
 
 
-# The one place for colours and markers. Those of one figure are apart for colour-blind readers too; a test asks how far.
+# The one place for colours and markers. Of one figure they are apart, for colour-blind readers too: a test asks how far.
 LOOKS = {
     # models
     "base": Look("base model", "#B48C64", "H"),
@@ -74,8 +74,8 @@ LOOKS = {
     "fuzzy_wide": Look("fuzzy, wide", "#E69F00", "^"),
     "fuzzy_on_picks": Look("fuzzy, calibrated on picks", "#CC6677", "D"),
     "exact": Look("forget set at once", "#6699CC", "p"),
-    "iterative": Look("iterative", "#332288", "<"),
-    "in_turn": Look("in turn, one step a visit", "#87BBC5", "d"),
+    "iterative": Look("iterative", "#332288", "d"),
+    "in_turn": Look("in turn, one step a visit", "#AE0404", "<"),
     "iterative_to_the_last": Look("iterative, to the last point", "#B82E8A", "h"),
     "namesake": Look("namesake", "#332288", "D"),
     "same_answer": Look("same answer", "#44AA99", "^"),

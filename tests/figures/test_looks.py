@@ -1,0 +1,106 @@
+"""Who is drawn together is told apart: by the marker, and by the colour, also by colour-blind readers."""
+
+import itertools
+
+import colour
+import numpy as np
+import pandas as pd
+import pytest
+from colour.blindness import matrix_cvd_Machado2009
+
+from unlearnlib.core.paths import ROOT
+from unlearnlib.figures.looks import LOOKS, SETS, look
+
+LEAST = 10.0  # CIEDE2000
+MODELS = ("finetuned", "retrained")
+# Names that stand in one figure, and the published tables from whose columns figures take them.
+TOGETHER = {
+    "the study": (
+        *MODELS, "base", "retrained again", "first epoch", "all epochs", "last epoch", "embedding", "last two blocks",
+        "preconditioned", "in turn", "live", "random", "words alone",
+    ),
+    "paths": (
+        *MODELS, "base", "retraining cut short", "repaired", "first epoch, whole model, plain",
+        "first epoch, embedding, plain", "first epoch, whole model, preconditioned",
+        "first epoch, embedding, preconditioned", "all epochs, embedding, preconditioned",
+    ),
+    "removal": (
+        *MODELS, "fuzzy", "fuzzy on picks", "fuzzy wide", "exact", "iterative to the last", "iterative", "recorded",
+        "live", "in turn",
+    ),
+    "layers": (
+        *MODELS, "all", "embedding", "input_embedding", "output_embedding", "last_blocks", "name_rows",
+        "embedding_without_name_rows",
+    ),
+    "sets": tuple(SETS),
+    "whom a choice hits": ("forget", "namesake", "same answer", "other neighbours"),
+}  # fmt: skip
+TABLES = {
+    "00_paths": ("method", "paths"),
+    "03_along": ("method", "the study"),
+    "04_frontier": ("method", "the study"),
+    "05_frontier": ("layers", "layers"),
+    "06_distances": ("method", "the study"),
+    "06_stops": ("method", "the study"),
+    "07_equal_forgetting": ("method", "removal"),
+    "08_perplexity": ("method", "the study"),
+    "08_rouge": ("method", "the study"),
+    "09_distances": ("method", "the study"),
+    "10_attacks": ("method", "the study"),
+    "12_paths": ("method", "paths"),
+    "16_nearer": ("method", "paths"),
+}
+EYES = {
+    "usual": np.eye(3),
+    "deuteranopia": matrix_cvd_Machado2009("Deuteranomaly", 1.0),
+    "protanopia": matrix_cvd_Machado2009("Protanomaly", 1.0),
+}
+
+
+def seen(colors, eyes) -> np.ndarray:
+    """Colours as CIE L*a*b* after a matrix on linear RGB (Machado, Oliveira and Fernandes 2009)."""
+    rgb = np.array([[int(one[at : at + 2], 16) / 255 for at in (1, 3, 5)] for one in colors])
+    linear = np.clip(colour.models.eotf_sRGB(rgb) @ eyes.T, 0, 1)
+    white = colour.CCS_ILLUMINANTS["CIE 1931 2 Degree Standard Observer"]["D65"]
+    return colour.XYZ_to_Lab(linear @ colour.models.RGB_COLOURSPACE_sRGB.matrix_RGB_to_XYZ.T, white)
+
+
+@pytest.mark.parametrize("eyes", EYES)
+@pytest.mark.parametrize("figure", TOGETHER)
+def test_colours_of_one_figure_are_apart(figure, eyes):
+    names = TOGETHER[figure]
+    lab = seen([look(name).color for name in names], EYES[eyes])
+    near = {
+        (names[one], names[other]): round(float(distance), 1)
+        for one, other in itertools.combinations(range(len(names)), 2)
+        if (distance := colour.delta_E(lab[one], lab[other], method="CIE 2000")) < LEAST
+    }
+    assert near == {}
+
+
+@pytest.mark.parametrize("figure", TOGETHER)
+def test_no_two_of_one_figure_share_a_marker(figure):
+    shared: dict[str, list[str]] = {}
+    for name in TOGETHER[figure]:
+        shared.setdefault(look(name).marker, []).append(name)
+    assert {marker: names for marker, names in shared.items() if len(names) > 1} == {}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_name_of_a_published_figure_is_among_those_compared(table):
+    column, figure = TABLES[table]
+    found = pd.read_csv(ROOT / "results" / f"{table}.csv")[column].dropna()
+    assert set(found) <= set(TOGETHER[figure]) and len(found)
+
+
+def test_these_names_have_a_look_of_their_own():
+    for name in itertools.chain(*TOGETHER.values()):
+        assert name.replace(" ", "_") in LOOKS | SETS, f"{name} is drawn in a spare colour"
+
+
+def test_eyes_that_see_no_red_and_green_confuse_what_they_are_known_to_confuse():
+    pair = ["#D55E00", "#6B8E00"]
+    usual, other = (
+        float(colour.delta_E(*seen(pair, EYES[eyes]), method="CIE 2000")) for eyes in ("usual", "deuteranopia")
+    )
+    assert usual > 40 and other < usual / 2
