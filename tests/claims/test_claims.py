@@ -127,10 +127,16 @@ def world() -> dict[str, pd.DataFrame]:
         "05_falls": seedwise([(0.75, 0.3, 0.02)], ["all", "embedding", "last_blocks"]),
         "05_storage": pd.DataFrame(
             [
-                ("GPT-2", "embedding+position_embedding", 0.41),
-                ("this run's model", "embedding+position_embedding", 0.2),
+                (model, kept, layers, share * (0.9 if layers == "embedding" else 1.0))
+                for model, kept, share in (
+                    ("GPT-2", "dense", 0.41),
+                    ("GPT-2", "exact factors", 0.3),
+                    ("this run's model", "dense", 0.2),
+                    ("this run's model", "exact factors", 0.1),
+                )
+                for layers in ("embedding", "embedding+position_embedding")
             ],
-            columns=["model", "layers", "share"],
+            columns=["model", "kept", "layers", "share"],
         ),
         "06_verdict": pd.DataFrame(stops, columns=["method", "half", "step", "n", "mean", "low", "high"]),
         "07_verdict": pd.DataFrame(ends, columns=["what", "n", "mean", "low", "high"]),
@@ -209,7 +215,9 @@ CASES = [
     ("C3", CONTRADICTED, [("05_falls", {"last_blocks": 0.3}, {"seed": list(SEEDS)}),
                           ("12_measures", {"value": 0.2}, {"method": list(GOOD)[-2], "measure": ANSWER}),
                           ("12_measures", {"reached": True}, {"method": LAST_ALONE})]),
-    ("C4", CONTRADICTED, [("05_storage", {"share": 0.51}, {"model": "GPT-2"})]),
+    ("C4", CONTRADICTED, [("05_storage", {"share": 0.51}, {})]),
+    ("C4", DEPENDS, [("05_storage", {"share": 0.51}, {"model": "GPT-2"})]),
+    ("C4", DEPENDS, [("05_storage", {"share": 0.51}, {"kept": "exact factors"})]),
     ("C5", DEPENDS, [("03_related", {"spearman": 0.6}, {"with": "answer probability", "score": "self_influence",
                                                        "seed": 1})]),
     ("C5", CONTRADICTED, [("03_related", {"spearman": 0.6}, {"with": "answer probability", "seed": 1})]),
@@ -686,7 +694,7 @@ def test_what_became_of_the_criteria_is_named_and_what_is_open_stands_apart(tmp_
     assert states.loc["C6", UNSETTLED] == "embedding, stopped early: known more strongly, by > 0.05"
     assert states.loc["C6", CONTRADICTED] == "first epoch, stopped early: known more strongly, by > 0.05"
     assert states.loc["C7", "holds"] == "0 of 4" and states.loc["C7", UNTESTED].startswith("new optimum: the fuzzy")
-    assert states.loc["C4", "holds for"].startswith("in GPT-2") and set(states.loc["C4"].iloc[2:]) == {""}
+    assert states.loc["C4", "holds for"].startswith("half of all") and set(states.loc["C4"].iloc[2:]) == {""}
 
 
 def extents(figure) -> list[tuple[str, object]]:
@@ -759,9 +767,12 @@ def test_the_readme_table_has_a_line_for_each_claim(tmp_path):
     del tables["06_verdict"]
     put(tables, "12_measures", {"reached": False}, method=EMBEDDED, seed=0)
     tables["16_measures"] = measured().assign(configuration="half")
-    rows, configured = judged(tables, tmp_path), judging.judge_configurations(tmp_path)
+    rows = judged(tables, tmp_path)
     rows.to_csv(tmp_path / "15_criteria.csv", index=False)
-    judging.verdicts(rows, configured).to_csv(tmp_path / "15_verdicts.csv", index=False)
+    with pytest.raises(UserError, match="no table 16_measures"):
+        readme.verdicts_table(tmp_path)
+    (tmp_path / readme.WIDER).mkdir()
+    tables["16_measures"].to_csv(tmp_path / readme.WIDER / "16_measures.csv", index=False)
     lines = readme.verdicts_table(tmp_path).splitlines()
     assert len([line for line in lines if line.startswith("| C")]) == 12
     c1, c2, c4, c6, c12 = (
@@ -772,6 +783,6 @@ def test_the_readme_table_has_a_line_for_each_claim(tmp_path):
     assert "| holds in 1 of 1 | 04 12 16 |" in c1
     assert "| **depends** on the epochs, and how far it goes, and on the configuration | 8 of 9; " in c2
     assert "*contradicted*: equal forgetting is reached in every seed, all four ways |" in c2
-    assert "| 0.41; embedding and positions in GPT-2 | not run | 05 |" in c4
+    assert "| 0.41; embedding and positions in GPT-2, dense | not run | 05 |" in c4
     assert r"\|Spearman\|" in c12 and c12.replace(r"\|", "").count("|") == 8, "a bar in a cell is escaped"
     assert "0 of 4, all not tested | no table 06_verdict: ./run_all.sh --only 06 | not run | 06 |" in c6

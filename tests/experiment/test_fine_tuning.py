@@ -7,7 +7,11 @@ from safetensors import safe_open
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import fine_tuning
+from unlearnlib.gradients.algebra import parts_of
+from unlearnlib.gradients.capture import leaf_modules
+from unlearnlib.gradients.record import Record
 from unlearnlib.models.anatomy import anatomy
+from unlearnlib.models.layers import resolve
 
 
 def test_the_log_has_a_row_for_every_step_of_the_training_that_is_asked_for(experiment):
@@ -56,15 +60,33 @@ def test_numbers_stored_for_one_point(experiment):
 def test_shares_of_a_model_and_of_gpt2_without_its_values(make_model):
     model = make_model(blocks=3, width=32, vocabulary=97)
     whole = sum(value.numel() for value in model.parameters())
-    found = fine_tuning.parameter_shares("mine", model, ["all", "embedding", "embedding", "last_blocks"])
+    found = fine_tuning.shares("mine", model, ["all", "embedding", "embedding", "last_blocks"])
+    dense = found[found["kept"] == fine_tuning.DENSE]
     block = sum(value.numel() for value in model.transformer.h[0].parameters())
-    expected = [("mine", "all", whole, 1.0), ("mine", "embedding", 97 * 32, 97 * 32 / whole)]
-    expected.append(("mine", "last_blocks", 2 * block, 2 * block / whole))
-    columns = ["model", "layers", "parameters", "share"]
-    pd.testing.assert_frame_equal(found, pd.DataFrame(expected, columns=columns))
+    expected = [("all", whole, 1.0), ("embedding", 97 * 32, 97 * 32 / whole)]
+    expected.append(("last_blocks", 2 * block, 2 * block / whole))
+    pd.testing.assert_frame_equal(
+        dense[["layers", "numbers", "share"]], pd.DataFrame(expected, columns=["layers", "numbers", "share"])
+    )
+    assert set(found["model"]) == {"mine"}
+    assert found["kept"].tolist() == [fine_tuning.DENSE] * 3 + [fine_tuning.FACTORS] * 3
     with pytest.raises(UserError, match="no layer 'embeding'"):
-        fine_tuning.parameter_shares("mine", model, ["embeding"])
+        fine_tuning.shares("mine", model, ["embeding"])
     paper = fine_tuning.gpt2_shapes()
     assert {value.device.type for value in paper.parameters()} == {"meta"} and anatomy(paper).tied
-    sizes = fine_tuning.parameter_shares("GPT-2", paper, ["all", "last_blocks"])
-    assert sizes["parameters"].tolist() == [124_439_808, 2 * 7_087_872], "as published, of each block as many"
+    sizes = fine_tuning.shares("GPT-2", paper, ["all", "last_blocks"])["numbers"].tolist()
+    assert sizes[:2] == [124_439_808, 2 * 7_087_872], "as published, of each block as many"
+    # Of a text of 20 tokens: 19 places, in each block four linear layers and two norms; the head; the tables' ids.
+    block = 19 * (768 + 2304 + 768 + 768 + 768 + 3072 + 3072 + 768) + 4 * 768
+    assert sizes[2:] == [12 * block + 2 * 768 + 19 * (768 + 50257) + 19 * (1 + 768) + 19, 2 * block]
+
+
+@pytest.mark.parametrize("layers", ["all", "embedding", "embedding+position_embedding", "last_blocks", "h.1+ln_f"])
+def test_as_many_numbers_are_counted_as_are_stored(experiment, layers):
+    model, record = experiment.base, Record(experiment.folder("finetuned"))
+    lengths = dict(zip(experiment.sets["forget"].names, map(len, experiment.sets["forget"].texts), strict=True))
+    wanted = set(leaf_modules(model, parts_of(resolve(model, layers))))
+    for name in record.points()[:3]:
+        stored = record.factors(name)
+        numbers = sum(value.numel() for key, value in stored.items() if key.partition("/")[0] in wanted)
+        assert fine_tuning.factor_count(model, lengths[name], layers) == numbers > 0

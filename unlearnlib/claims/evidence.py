@@ -165,13 +165,12 @@ def share_of_fall(table: pd.DataFrame, layers: str, margin: float) -> Estimate:
     return Estimate(test.mean, test.low, test.high, test.n, "90% over seeds", test.note)
 
 
-def stored(table: pd.DataFrame) -> Estimate:
-    """Return the share of the embedding, positions included, in the paper's GPT-2; other models stand in the note."""
-    rows = _rows(table, ("model", "share"), layers="embedding+position_embedding")
-    share = _rows(rows, model="GPT-2")["share"].iloc[0]
-    others = rows[rows["model"] != "GPT-2"]
-    note = "; ".join(f"{name}: {value:.3f}" for name, value in zip(others["model"], others["share"], strict=True))
-    return Estimate(share, share, share, None, "one number", note)
+def stored(table: pd.DataFrame, model: str, kept: str) -> Estimate:
+    """Return the share of the embedding, positions included, in all numbers that the gradient of one text takes in a
+    model, kept in one of two ways (dense, exact factors)."""
+    rows = _rows(table, ("share", "layers"), model=model, kept=kept)
+    share = rows[rows["layers"].isin(["embedding", "embedding+position_embedding"])]["share"].max()
+    return Estimate(share, share, share, None, "one number")
 
 
 def correlation(table: pd.DataFrame, score: str, other: str, method: str, turned: bool = False) -> Estimate:

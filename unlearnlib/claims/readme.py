@@ -163,7 +163,7 @@ def verdicts_table(folder: Path) -> str:
     its leading criterion, and what the other configurations say: those of the profile WIDER (its tables lie in a folder
     of that name)."""
     criteria = _read(folder, "15_criteria", dtype={"notebook": str}).fillna({"verdict": "", "note": ""})
-    table = judging.verdicts(criteria, judging.judge_configurations(folder / WIDER))
+    table = judging.verdicts(criteria, judging.judge_configurations(folder / WIDER)).astype({"n": float})
     states = judging.states(criteria).set_index("claim")
     heads = ("claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
              "elsewhere, as far as asked there", "notebook")  # fmt: skip

@@ -1,14 +1,19 @@
 """What fine-tuning leaves behind: the log of its losses, the recorded gradients, and how many numbers these take."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import torch
 
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.gradients import algebra
+from unlearnlib.gradients.algebra import parts_of
+from unlearnlib.gradients.capture import leaf_modules
 from unlearnlib.gradients.record import Record
+from unlearnlib.models.anatomy import anatomy
 from unlearnlib.models.layers import in_order, parameter_count, resolve, tables_of
+from unlearnlib.models.linear import use_linear_layers
 
 
 def training_log(experiment: Experiment, kind: str) -> pd.DataFrame:
@@ -36,6 +41,7 @@ def recorded_norms(experiment: Experiment) -> pd.DataFrame:
 
 
 # How many numbers have to be stored
+DENSE, FACTORS = "dense", "exact factors"
 
 
 def stored_numbers(experiment: Experiment) -> pd.DataFrame:
@@ -56,16 +62,40 @@ def stored_numbers(experiment: Experiment) -> pd.DataFrame:
     return sizes.assign(**{"share of the dense gradient": sizes.iloc[:, 0] / sizes.iloc[0, 0]})
 
 
-def parameter_shares(name: str, model, layers: Sequence[str]) -> pd.DataFrame:
-    """Return rows (model, layers, parameters, share): how many parameters these layers of a model have, and what share
-    of the whole model that is (0 to 1).
+def shares(name: str, model, layers: Sequence[str], tokens: int = 20) -> pd.DataFrame:
+    """Return rows (model, kept, layers, numbers, share): how many numbers the gradient of one text of so many tokens
+    takes in these layers of a model, and what share of all that is (0 to 1); first as DENSE, then as FACTORS.
 
     `name` fills the column model; of layers that are named twice there is one row. Nothing but the shapes of the
     model's parameters is read. UserError for layers that the model does not have.
     """
-    rows = [(name, one, parameter_count(model, one)) for one in dict.fromkeys(layers)]
-    table = pd.DataFrame(rows, columns=["model", "layers", "parameters"])
-    return table.assign(share=table["parameters"] / parameter_count(model))
+    counts = {DENSE: partial(parameter_count, model), FACTORS: partial(factor_count, model, tokens)}
+    rows = [
+        (name, kept, one, count(one), count(one) / count("all"))
+        for kept, count in counts.items()
+        for one in dict.fromkeys(layers)
+    ]
+    return pd.DataFrame(rows, columns=["model", "kept", "layers", "numbers", "share"])
+
+
+def factor_count(model, tokens: int, layers: str = "all") -> int:
+    """Return how many numbers a Record stores for one text of so many tokens, of the parameters that `layers` names.
+
+    Of a linear layer that is what goes in and the gradient of what comes out at every token but the last, of a table
+    the token ids and that gradient; positions share that of the embedding, and small layers keep their gradient itself
+    (see unlearnlib.gradients.rules.factors). Nothing but the shapes of the model is read.
+    """
+    places, count = tokens - 1, 0
+    for name, module in leaf_modules(model, parts_of(resolve(model, layers))).items():
+        if name == anatomy(model).positions:
+            count += places
+        elif type(module) is torch.nn.Linear:
+            count += places * (module.in_features + module.out_features)
+        elif type(module) is torch.nn.Embedding:
+            count += places * (1 + module.embedding_dim)
+        else:
+            count += sum(parameter.numel() for parameter in module.parameters(recurse=False))
+    return count
 
 
 def gpt2_shapes():
@@ -74,4 +104,4 @@ def gpt2_shapes():
     from transformers import GPT2Config, GPT2LMHeadModel  # here, because importing them takes seconds
 
     with torch.device("meta"):
-        return GPT2LMHeadModel(GPT2Config())
+        return use_linear_layers(GPT2LMHeadModel(GPT2Config()))

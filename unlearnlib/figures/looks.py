@@ -36,7 +36,7 @@ class Look:
     marker: str = "o"
 
 
-# The one place for colours and markers. Of one figure they are apart, for colour-blind readers too: a test asks how far.
+# The one place for colours and markers. In one figure they are apart, for colour-blind readers too: a test asks it.
 LOOKS = {
     # models
     "base": Look("base model", "#B48C64", "H"),
