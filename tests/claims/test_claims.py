@@ -106,7 +106,7 @@ def world() -> dict[str, pd.DataFrame]:
     ends = [("log gradient norm, fuzzy / retrained", 0.1), ("rise on the lines, nats", 0.3)]
     ends += [(what, 0.3) for what in ("share left, fuzzy - iterative", "beside: share left, each at its own end")]
     ends = [(what, 5, mean, mean - 0.05, mean + 0.05) for what, mean in ends]
-    related = [(score, "answer probability", "all", 0.9) for score in list(claims.SCORES)[:3]]
+    related = [(score, "answer probability", way, 0.9) for score in list(claims.SCORES)[:3] for way in WAYS]
     related += [(score, "step", way, 0.98) for score in list(claims.SCORES)[:3] for way in WAYS]
     return {
         "03_related": seedwise(related, ["score", "with", "method", "spearman"]),

@@ -137,15 +137,15 @@ def rank_correlation(one, other) -> float:
 def test_a_score_is_ranked_against_what_is_known_over_all_states_and_the_start_of_each_way():
     found = numbers.correlations(*ways(), METRICS[1:])
     assert list(found.columns) == ["seed", "score", "with", "method", "spearman"]
-    pooled = found[found["with"] == "answer probability"].set_index("score")
-    assert set(pooled["method"]) == {"all"}
+    pooled = found[found["with"] == "answer probability"].set_index(["score", "method"])["spearman"]
     # The fine-tuned model is where both ways begin, and counts for each of them.
-    order = [STATES["way", 0.5], STATES["way", 1.0], STATES["other", 0.5], STATES["other", 1.0], START, START]
-    for place, score in enumerate(METRICS[1:], 1):
-        known = np.concatenate([values[0] for values in order])
-        scores = np.concatenate([values[place] for values in order])
-        assert pooled.loc[score, "spearman"] == pytest.approx(rank_correlation(known, scores))
-    assert pooled.loc["self_influence", "spearman"] < -0.5 < 0 < pooled.loc["activation_gradient", "spearman"]
+    for method in ("way", "other"):
+        order = [STATES[method, 0.5], STATES[method, 1.0], START]
+        for place, score in enumerate(METRICS[1:], 1):
+            known = np.concatenate([values[0] for values in order])
+            scores = np.concatenate([values[place] for values in order])
+            assert pooled[score, method] == pytest.approx(rank_correlation(known, scores))
+    assert len(pooled) == 4 and pooled["self_influence", "other"] < -0.5 < 0 < pooled["activation_gradient", "other"]
 
 
 def test_the_step_is_ranked_against_the_mean_over_points_from_no_step_on():
@@ -164,7 +164,7 @@ def test_correlations_are_within_seeds_and_in_a_fixed_order():
     first, second = ways(seed=4), ways(seed=2, states=turned)
     found = numbers.correlations(*(pd.concat(pair) for pair in zip(first, second, strict=True)), METRICS[1:])
     rows = [(score, *rest) for score in METRICS[1:]
-            for rest in (("answer probability", "all"), ("step", "other"), ("step", "way"))]  # fmt: skip
+            for method in ("other", "way") for rest in (("answer probability", method), ("step", method))]  # fmt: skip
     assert list(found[["score", "with", "method"]].itertuples(index=False, name=None)) == rows * 2
     assert found["seed"].tolist() == [2] * len(rows) + [4] * len(rows)
     for seed, pair in ((4, first), (2, second)):
@@ -178,9 +178,49 @@ def test_a_point_without_a_score_is_left_out_of_the_ranking():
     lacking = states[~((states["metric"] == "self_influence") & (states["example"] == "b"))]
     begun = start[~((start["metric"] == "self_influence") & (start["example"] == "b"))]
     found = numbers.correlations(lacking, begun, ["self_influence"])
-    order = [*STATES.values(), START, START]
+    order = [STATES["way", 0.5], STATES["way", 1.0], START]
     known, scores = (np.concatenate([[values[place][0], values[place][2]] for values in order]) for place in (0, 1))
-    assert found["spearman"].iloc[0] == pytest.approx(rank_correlation(known, scores))
+    mine = found[(found["method"] == "way") & (found["with"] == "answer probability")]["spearman"]
+    assert mine.item() == pytest.approx(rank_correlation(known, scores))
+
+
+def test_the_test_of_before_and_after_at_every_effort():
+    walked, start = ways()
+    retrained = tidy(state("retrained", None, ([0.2, 0.1, 0.3], [2.0, 1.0, 4.0], [2.0, 2.0, 1.0])), walked.columns)
+    found = numbers.by_effort(walked, pd.concat([start, retrained]), METRICS[:2]).set_index(
+        ["metric", "method", "step"]
+    )
+    assert len(found) == 2 * (len(STATES) + 1) and set(found["unit"]) == {"points"}
+    for (method, step), values in STATES.items():
+        for place, metric in enumerate(METRICS[:2]):
+            moved = np.subtract(values[place], START[place])
+            row = found.loc[(metric, method, step)]
+            assert (row["difference"], row["d"]) == pytest.approx((moved.mean(), moved.mean() / moved.std(ddof=1)))
+    assert found.xs("retrained", level="method").index.get_level_values("step").isna().all()
+
+
+def test_the_form_of_a_curve():
+    steps = (0.1, 0.2, 0.4, 0.8, 1.6)
+    curves = {
+        "a power law": [3 * step**1.5 for step in steps],
+        "turning": [1.0, 2.0, 3.0, 2.0, 1.0],
+        "below zero": [-1.0, -2.0, -3.0, -4.0, -5.0],
+    }
+    rows = [
+        (seed, method, step, "forget", name, "self_influence", value * factor * (2.0 if seed else 1.0))
+        for seed in (0, 1)
+        for method, values in curves.items()
+        for step, value in zip(steps, values, strict=True)
+        for name, factor in (("a", 0.5), ("b", 1.5))
+    ]
+    columns = ("seed", "method", "step", "set", "example", "metric", "value")
+    found = numbers.forms(tidy(rows, columns), ["self_influence"]).set_index(["seed", "method"])
+    for seed in (0, 1):
+        law, turning, below = (found.loc[(seed, name)] for name in curves)
+        assert (law["rises"], law["exponent"], law["fit"]) == pytest.approx((1.0, 1.5, 1.0))
+        assert turning["rises"] == 0.5 and turning["fit"] < 0.1
+        assert below["rises"] == 0.0 and np.isnan(below["exponent"]) and np.isnan(below["fit"])
+    assert set(found["score"]) == {"self_influence"}
 
 
 # C6

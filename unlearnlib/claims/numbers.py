@@ -8,12 +8,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.statistics.groups import NAN
-from unlearnlib.statistics.paired import Equivalence, equivalence_test
+from unlearnlib.statistics.paired import Equivalence, compare_methods, equivalence_test
 from unlearnlib.statistics.seeds import over_seeds
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def no_impact(fallen: pd.DataFrame, layers: str, share: float) -> Equivalence:
 def correlations(states: pd.DataFrame, start: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
     """Return Spearman's rank correlations of influence scores within each seed: seed, score, with, method, spearman.
 
-    with `answer probability` (method `all`): over all points in all states; above zero where the score is high for what
-    is known. with `step`, for each method: of the mean over points; above zero where the score rises on the way.
+    with `answer probability`: over all points in all states of each method; above zero where the score is high for what
+    is known. with `step`: of the mean over points; above zero where the score rises on the way.
     states: tidy rows after unlearning (seed, method, step, set, example, metric, value), of which the forget set
     counts; start: those of the fine-tuned models, which are step 0 of every method. A point without a score in a state
     is left out there; NaN where nothing varies.
@@ -99,10 +100,47 @@ def _correlated(table: pd.DataFrame, scores: Sequence[str]) -> Iterator[tuple[st
     for metric in scores:
         score = table[table["metric"] == metric].set_index(STATE)["value"]
         both = pd.concat([known, score], axis=1, keys=["known", "score"]).dropna()
-        yield metric, "answer probability", "all", stats.spearmanr(both["known"], both["score"]).statistic
-        for method, part in score.groupby("method"):
-            steps = part.groupby("step").mean()
+        for method, part in both.groupby("method"):
+            yield metric, "answer probability", method, stats.spearmanr(part["known"], part["score"]).statistic
+            steps = score[score.index.get_level_values("method") == method].groupby("step").mean()
             yield metric, "step", method, stats.spearmanr(steps.index, steps).statistic
+
+
+def forms(states: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
+    """Return how the forget set's mean of each score goes with the step: rows (seed, score, method, rises, exponent,
+    fit).
+
+    rises: of the moves from one step to the next, the share that goes up (1: always up, 0: always down, between: it
+    turns). exponent and fit: of the power law mean = a step^exponent, fitted to the logarithms, with the share of their
+    variance that it explains (R squared; 1 is a straight line); NaN where a mean is not above zero. states: as for
+    correlations, with three steps at least.
+    """
+    forget = states[(states["set"] == "forget") & states["metric"].isin(list(scores))]
+    means = forget.groupby(["seed", "metric", "method", "step"])["value"].mean()
+    rows = []
+    for key, part in means.groupby(level=["seed", "metric", "method"]):
+        steps, values = part.index.get_level_values("step").to_numpy(float), part.to_numpy()
+        line = stats.linregress(np.log(steps), np.log(values)) if (values > 0).all() else None
+        law = (line.slope, line.rvalue**2) if line else (math.nan, math.nan)
+        rows.append((*key, float((np.diff(values) > 0).mean()), *law))
+    return pd.DataFrame(rows, columns=["seed", "score", "method", "rises", "exponent", "fit"])
+
+
+def by_effort(states: pd.DataFrame, models: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Return the paper's test of before and after (C9; the unit are points) at every step of every method: the columns
+    of unlearnlib.statistics.paired.compare_methods and step, which is NaN for the retrained model.
+
+    states: as for correlations; models: rows of the methods finetuned (before) and retrained. Holm's adjustment is over
+    the methods at one step, the retrained model among them.
+    """
+    frames = []
+    for metric in metrics:
+        for step, part in states.groupby("step"):
+            found = compare_methods(pd.concat([models, part]), metric, "forget", "finetuned")
+            frames.append(found[found["unit"] == "points"].assign(step=step))
+    table = pd.concat(frames, ignore_index=True)
+    retrained = table["method"] == "retrained"
+    return table.assign(step=table["step"].mask(retrained)).drop_duplicates(["metric", "method", "step"])
 
 
 # C6: what a stop short of the calibrated one leaves (notebook 06)

@@ -406,6 +406,18 @@ def along(
     return pd.concat([scores.assign(step=fraction), measured, written])
 
 
+# Parts of the step to equal forgetting at which the scores are followed closely.
+CLOSELY = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)
+
+
+def closely(experiment: Experiment, variant: Variant, fraction: float) -> pd.DataFrame:
+    """Return tidy rows of the forget set's scores (see tracked) and answer probability at a `fraction` of the variant's
+    step to equal forgetting (column step)."""
+    step = ends.step_at(experiment, variant, fraction)
+    known = experiment.metric("answer_probability", variant, step, ["forget"])
+    return pd.concat([tracked(experiment, variant, step), known]).assign(step=fraction)
+
+
 def _tracked(experiment: Experiment, model, curvature: bool) -> pd.DataFrame:
     selections = resolve(model, "all")
     points, paraphrases = experiment.sets["forget"], experiment.sets["paraphrase"]

@@ -2,10 +2,22 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Patch
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.figures.looks import DARK, look
-from unlearnlib.figures.parts import draw_points, effect_text, in_order, metric_label, need_columns, new_figure
+from unlearnlib.figures.looks import DARK, LOOKS, look
+from unlearnlib.figures.parts import (
+    draw_points,
+    effect_text,
+    handle,
+    in_order,
+    line_handle,
+    metric_label,
+    need_columns,
+    new_figure,
+    plain_ticks,
+    wrapped,
+)
 
 
 def forest(comparisons: pd.DataFrame, by: str = "method"):
@@ -45,4 +57,37 @@ def forest(comparisons: pd.DataFrame, by: str = "method"):
     first = comparisons.iloc[0]
     shown = f"{look(first['set']).label}: {metric_label(first['metric'])}, method minus {look(first['baseline']).label}"
     figure.supxlabel(f"{shown} (mean and 95% interval; p by Holm)", fontsize=10)
+    return figure
+
+
+def by_effort(comparisons: pd.DataFrame, band: tuple[float, float]):
+    """Return Cohen's d of the change since the fine-tuned model (below zero: a fall) against the effort, a panel for
+    each metric, a curve for each method, and the retrained model as a line.
+
+    comparisons: tables of `unlearnlib.statistics.paired.compare_methods` over one unit, with the column step (parts of
+    the step to equal forgetting; NaN for the retrained model). The grey zone is the `band` of a paper's d, as a fall.
+    """
+    need_columns(comparisons, "metric", "method", "step", "d", "n")
+    metrics, curves = in_order(comparisons["metric"]), comparisons.dropna(subset=["step"])
+    methods = in_order(curves["method"])
+    figure, axes = new_figure(1, len(metrics), height=3.4, sharex=True, squeeze=False)
+    for panel, metric in zip(axes[0], metrics, strict=True):
+        panel.axhspan(-band[1], -band[0], color="#E6E6E6", zorder=0)
+        panel.axhline(0, color=DARK, linewidth=0.8, zorder=1)
+        reference = comparisons[(comparisons["metric"] == metric) & (comparisons["method"] == "retrained")]
+        for value in reference["d"]:
+            panel.axhline(value, color=LOOKS["retrained"].color, linewidth=2, zorder=2)
+        for method in methods:
+            shown = look(method)
+            part = curves[(curves["metric"] == metric) & (curves["method"] == method)].sort_values("step")
+            panel.plot(part["step"], part["d"], color=shown.color, marker=shown.marker, markersize=5, zorder=3,
+                       markeredgecolor="white", markeredgewidth=0.5, linewidth=1.6)  # fmt: skip
+        panel.set(title=wrapped(metric_label(metric), 20), xscale="log")
+        plain_ticks(panel.xaxis)
+    axes[0][0].set_ylabel("Cohen's d of the change")
+    figure.supxlabel("part of the step to equal forgetting", fontsize=10)
+    handles = [handle(look(name), line=True) for name in methods]
+    handles.append(line_handle(LOOKS["retrained"].color, "retrained", 2))
+    handles.append(Patch(color="#E6E6E6", label=f"the paper's d, {band[0]} to {band[1]}"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure
