@@ -162,6 +162,31 @@ def comparisons(seeds=5) -> pd.DataFrame:
     )
 
 
+def by_effort(seeds) -> pd.DataFrame:
+    """Cohen's d at three efforts, of two methods, and the retrained model's; of `seeds` nothing depends."""
+    rows = [
+        (metric, method, step, 200, sign * step)
+        for metric, sign in (("answer_probability", -3.0), ("self_influence", 4.0))
+        for method in ("first epoch", "embedding")
+        for step in (0.1, 0.5, 2.0)
+    ]
+    rows += [(metric, "retrained", np.nan, 200, -2.5) for metric in ("answer_probability", "self_influence")]
+    return pd.DataFrame(rows, columns=["metric", "method", "step", "n", "d"])
+
+
+def test_the_papers_range_of_d_stands_behind_the_curves_as_a_fall():
+    figure = inference.by_effort(by_effort(5), (1.94, 4.23))
+    assert len(figure.axes) == 2
+    for axes, sign in zip(figure.axes, (-3.0, 4.0), strict=True):
+        curves = [line.get_ydata() for line in axes.lines if len(line.get_xdata()) == 3]
+        assert [list(curve) for curve in curves] == [pytest.approx([0.1 * sign, 0.5 * sign, 2.0 * sign])] * 2
+        (band,) = [patch for patch in axes.patches if patch.get_height() == pytest.approx(2.29)]
+        assert band.get_y() == pytest.approx(-4.23)
+        assert any(list(line.get_ydata()) == [-2.5, -2.5] for line in axes.lines), "the retrained model"
+    with pytest.raises(UserError, match="no column 'step'"):
+        inference.by_effort(by_effort(5).drop(columns="step"), (1.94, 4.23))
+
+
 DRAWN = {
     "training_curve": lambda seeds: training.training_curve(training_log(seeds)),
     "before_after": lambda seeds: training.before_after(references(seeds)),

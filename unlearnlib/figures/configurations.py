@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.figures.looks import DARK, GREY, LOOKS, look
+from unlearnlib.figures.looks import DARK, GREY, LOOKS, REFERENCES, look
 from unlearnlib.figures.parts import handle, in_order, marker_size, need_columns, new_figure, plain_ticks
 from unlearnlib.figures.verdicts import STATES, VERDICTS, mark, page
 
@@ -97,7 +97,7 @@ def nearer(table: pd.DataFrame):
     title = f"{table['n'].max():.0f} seeds, geometric mean and 95% interval"
     handles = [handle(look(one)) for one in methods]
     for one, name in zip(handles, methods, strict=True):
-        one.set_label(name)
+        one.set_label(look(name).label if name in REFERENCES else name)
     legend = figure.legend(handles=handles, loc="outside upper left", ncols=2, title=title)
     legend.get_title().set(color=GREY, fontsize=8.5)
     legend.set_alignment("left")

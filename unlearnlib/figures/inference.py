@@ -84,6 +84,8 @@ def by_effort(comparisons: pd.DataFrame, band: tuple[float, float]):
                        markeredgecolor="white", markeredgewidth=0.5, linewidth=1.6)  # fmt: skip
         panel.set(title=wrapped(metric_label(metric), 20), xscale="log")
         plain_ticks(panel.xaxis)
+        panel.set_xticks([0.1, 0.3, 1])
+        panel.minorticks_off()
     axes[0][0].set_ylabel("Cohen's d of the change")
     figure.supxlabel("part of the step to equal forgetting", fontsize=10)
     handles = [handle(look(name), line=True) for name in methods]
