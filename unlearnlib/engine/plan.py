@@ -207,8 +207,9 @@ def forget() -> None:
 
 
 @functools.cache
-def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
-    """Return the job that runs a notebook over these seeds, with all that it waits for."""
+def _job(profile: str, seeds: tuple[int, ...], notebook: str, part: bool = False) -> Job:
+    """Return the job that runs a notebook over these seeds, with all that it waits for; `part` of a group of seeds is
+    not shared out again."""
     source = paths.NOTEBOOKS / f"{notebook}.ipynb"
     takes_seeds = "seeds" in parameters.read(source)
     needs: list[Job] = []
@@ -219,7 +220,8 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str) -> Job:
             seeded = itertools.product(_jobs().seeds_of(profile, name, seeds), _jobs().shares(profile, name))
             needs += [Job(profile, (seed,), kind=name, share=share) for seed, share in seeded]
     computes = takes_seeds and notebook[:2] not in _needed().SUMMARIES
-    after = [_job(profile, some, notebook) for some in _shared_out(seeds) if some != seeds] if computes else []
+    groups = _shared_out(seeds) if computes and not part else []
+    after = [_job(profile, some, notebook, part=True) for some in groups if some != seeds]
     job = Job(profile, seeds if takes_seeds else (), notebook=notebook, needs=tuple(needs), after=tuple(after))
     parameters.check(source, job.values())
     return job
