@@ -57,7 +57,7 @@ def _heads(axes, places: dict[str, float]) -> None:
     axes.text(
         0.062,
         TOP - 0.1,
-        "claim, as far as it is asked here (tile), and what is asked (marks)",
+        "claim (tile), and what of it is asked here (marks)",
         fontsize=8,
         color=GREY,
         va="bottom",
