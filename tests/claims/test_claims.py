@@ -109,8 +109,8 @@ def world() -> dict[str, pd.DataFrame]:
     related = [(score, "answer probability", way, 0.9) for score in list(claims.SCORES)[:3] for way in WAYS]
     related += [(score, "step", way, 0.98) for score in list(claims.SCORES)[:3] for way in WAYS]
     return {
-        "03_related": seedwise(related, ["score", "with", "method", "spearman"]),
-        "03_tests": tests,
+        "21_related": seedwise(related, ["score", "with", "method", "spearman"]),
+        "21_tests": tests,
         "04_equal_step": seedwise(
             [
                 (m, of, p, v)
@@ -218,10 +218,10 @@ CASES = [
     ("C4", CONTRADICTED, [("05_storage", {"share": 0.51}, {})]),
     ("C4", DEPENDS, [("05_storage", {"share": 0.51}, {"model": "GPT-2"})]),
     ("C4", DEPENDS, [("05_storage", {"share": 0.51}, {"kept": "exact factors"})]),
-    ("C5", DEPENDS, [("03_related", {"spearman": 0.6}, {"with": "answer probability", "score": "self_influence",
+    ("C5", DEPENDS, [("21_related", {"spearman": 0.6}, {"with": "answer probability", "score": "self_influence",
                                                        "seed": 1})]),
-    ("C5", CONTRADICTED, [("03_related", {"spearman": 0.6}, {"with": "answer probability", "seed": 1})]),
-    ("C5", CONTRADICTED, [("03_related", {"spearman": -0.9}, {"with": "answer probability"})]),
+    ("C5", CONTRADICTED, [("21_related", {"spearman": 0.6}, {"with": "answer probability", "seed": 1})]),
+    ("C5", CONTRADICTED, [("21_related", {"spearman": -0.9}, {"with": "answer probability"})]),
     ("C6", HOLDS, [("06_verdict", around(0.03), {"half": "likelier"})]),
     ("C6", HOLDS, [("06_verdict", around(0.4), {"half": "answered"})]),
     ("C6", DEPENDS, [("06_verdict", around(0.03), {"half": "likelier", "method": "embedding"}),
@@ -235,24 +235,24 @@ CASES = [
     ("C7", DEPENDS, [("07_verdict", around(0.02), {"what": "rise on the lines, nats"})]),
     ("C7", CONTRADICTED, [("07_verdict", around(0.02), {"what": SHORT_OF_IT})]),
     ("C8", DEPENDS, []),
-    ("C8", CONTRADICTED, [("03_tests", BAD_T, {"method": FIRST}),
+    ("C8", CONTRADICTED, [("21_tests", BAD_T, {"method": FIRST}),
                           ("12_measures", {"reached": False}, {"method": EMBEDDED, "seed": [0]}),
                           ("12_measures", {"value": 0.0}, {"method": PLAIN, "measure": list(MEASURES)[:2]}),
                           ("12_measures", {"value": 9.0}, {"method": PLAIN, "measure": list(MEASURES)[2:]}),
                           ("12_measures", {"value": -9.0}, {"method": PLAIN, "measure": "general text: next token"})]),
-    ("C9", DEPENDS, [("03_tests", {"d": -5.0}, {"method": ALL, "unit": "points"})]),
-    ("C9", DEPENDS, [("03_tests", {"d": 3.0}, {"metric": "curvature", "unit": "points"})]),
+    ("C9", DEPENDS, [("21_tests", {"d": -5.0}, {"method": ALL, "unit": "points"})]),
+    ("C9", DEPENDS, [("21_tests", {"d": 3.0}, {"metric": "curvature", "unit": "points"})]),
     ("C9", DEPENDS, [("08_tests", {"p_holm": 0.2}, {"method": "embedding", "unit": "points"})]),
-    ("C9", CONTRADICTED, [("03_tests", {"d": -5.0}, {"method": ALL}),
+    ("C9", CONTRADICTED, [("21_tests", {"d": -5.0}, {"method": ALL}),
                           ("08_tests", {"p_holm": 0.2}, {"method": "embedding"})]),
-    ("C10", DEPENDS, [("03_tests", RISES, {"method": "live", "metric": "curvature"})]),
-    ("C10", CONTRADICTED, [("03_tests", RISES, {"method": "live"})]),
-    ("C10", UNSETTLED, [("03_tests", {**RISES, "low": -1.0}, {"method": "live", "metric": "curvature"})]),
+    ("C10", DEPENDS, [("21_tests", RISES, {"method": "live", "metric": "curvature"})]),
+    ("C10", CONTRADICTED, [("21_tests", RISES, {"method": "live"})]),
+    ("C10", UNSETTLED, [("21_tests", {**RISES, "low": -1.0}, {"method": "live", "metric": "curvature"})]),
     ("C11", DEPENDS, [("12_measures", {"value": 0.5}, {"method": PLAIN, "measure": "general text: perplexity"})]),
     ("C11", CONTRADICTED, [("12_measures", {"value": 0.5}, {"method": [PLAIN, EMBEDDED],
                                                             "measure": "general text: perplexity"})]),
-    ("C12", DEPENDS, [("03_related", {"spearman": 0.8}, {"with": "step", "method": ALL, "seed": 0})]),
-    ("C12", CONTRADICTED, [("03_related", {"spearman": 0.8}, {"with": "step", "seed": 0})]),
+    ("C12", DEPENDS, [("21_related", {"spearman": 0.8}, {"with": "step", "method": ALL, "seed": 0})]),
+    ("C12", CONTRADICTED, [("21_related", {"spearman": 0.8}, {"with": "step", "seed": 0})]),
     ("C1", UNSETTLED, noisy(EMBEDDED, 0.5)),
     ("C2", UNSETTLED, noisy(EMBEDDED, 0.6)),
     ("C3", UNSETTLED, noisy(list(GOOD)[-2], 0.6)),
@@ -353,8 +353,8 @@ def test_a_measure_that_is_beyond_numbers_is_not_passed_over(tmp_path):
 
 def test_a_sure_rise_speaks_against_a_fall_before_a_wide_interval_does(tmp_path):
     tables = world()
-    put(tables, "03_tests", {"difference": 20.0, "low": -80.0, "high": 120.0}, metric="curvature", method=ALL)
-    put(tables, "03_tests", {"difference": 60.0, "low": 25.0, "high": 95.0}, metric="curvature", method=FIRST)
+    put(tables, "21_tests", {"difference": 20.0, "low": -80.0, "high": 120.0}, metric="curvature", method=ALL)
+    put(tables, "21_tests", {"difference": 60.0, "low": 25.0, "high": 95.0}, metric="curvature", method=FIRST)
     row = judged(own(tables, "C10"), tmp_path).query("criterion == 'curvature falls with every method'").iloc[0]
     assert (row["state"], row["low"], row["note"]) == (CONTRADICTED, 25.0, f"of {FIRST}")
 
@@ -441,7 +441,7 @@ def test_without_tables_no_claim_can_be_tested_and_each_says_what_to_run(tmp_pat
     assert judging.verdicts(rows)["note"].str.startswith("no table").all()
 
 
-@pytest.mark.parametrize("lost", ["03_tests", "12_measures", "08_tests"])
+@pytest.mark.parametrize("lost", ["21_tests", "12_measures", "08_tests"])
 def test_a_missing_table_leaves_the_claims_of_other_tables_alone(tmp_path, lost):
     rows = judged({name: table for name, table in world().items() if name != lost}, tmp_path)
     assert set(rows.loc[rows["state"] == UNTESTED, "table"]) == {lost}
@@ -458,15 +458,15 @@ def test_a_missing_table_leaves_the_claims_of_other_tables_alone(tmp_path, lost)
         ("C2", "12_measures", "stop", "outputs gone", "outputs gone"),
         ("C3", "12_measures", "method", "finetuned", "finetuned"),
         ("C4", "05_storage", "model", "GPT-2", "GPT-2"),
-        ("C5", "03_related", "score", "self_influence", "self_influence"),
+        ("C5", "21_related", "score", "self_influence", "self_influence"),
         ("C6", "06_verdict", "method", "embedding", "embedding"),
         ("C6", "06_verdict", "half", "leak", "leak"),
         ("C7", "07_verdict", "what", "rise on the lines, nats", "rise on the lines"),
         ("C8", "12_measures", "method", EMBEDDED, EMBEDDED),
         ("C9", "08_tests", "method", "embedding", "embedding"),
-        ("C10", "03_tests", "method", "live", "live"),
+        ("C10", "21_tests", "method", "live", "live"),
         ("C11", "12_measures", "measure", "general text: perplexity", "general text: perplexity"),
-        ("C12", "03_related", "method", ALL, ALL),
+        ("C12", "21_related", "method", ALL, ALL),
     ],
 )
 def test_a_missing_method_is_a_note_and_no_verdict(tmp_path, claim, table, column, value, named):
@@ -514,12 +514,12 @@ def test_a_missing_number_never_counts_as_met(tmp_path):
     tables = world()
     tables["12_measures"] = tables["12_measures"].astype({"reached": object})
     put(tables, "12_measures", {"reached": np.nan}, method=LAST_ALONE, seed=2)
-    put(tables, "03_tests", {"high": np.nan}, metric="curvature", method=ALL)
-    put(tables, "03_tests", {"d_low": np.nan}, metric="self_influence", method="live", unit="seeds")
+    put(tables, "21_tests", {"high": np.nan}, metric="curvature", method=ALL)
+    put(tables, "21_tests", {"d_low": np.nan}, metric="self_influence", method="live", unit="seeds")
     put(tables, "12_measures", {"value": np.nan}, method=PLAIN, measure="general text: perplexity")
     rows = judged(tables, tmp_path).groupby("claim")["verdict"].first()
     assert (rows[["C3", "C8", "C10", "C11"]] == CANNOT).all() and rows["C12"] == HOLDS
-    put(tables, "03_related", {"spearman": np.nan}, with_="step", score="activation_gradient", method=ALL, seed=0)
+    put(tables, "21_related", {"spearman": np.nan}, with_="step", score="activation_gradient", method=ALL, seed=0)
     assert verdict(tables, tmp_path, "C12") == DEPENDS, "a score that does not vary moves no way"
 
 
@@ -674,7 +674,7 @@ def test_what_became_of_the_criteria_is_named_and_what_is_open_stands_apart(tmp_
         measure=ANSWER,
         stop="outputs gone",
     )
-    put(tables, "03_related", {"spearman": 0.8}, with_="step", method=[FIRST, ALL], score="self_influence", seed=0)
+    put(tables, "21_related", {"spearman": 0.8}, with_="step", method=[FIRST, ALL], score="self_influence", seed=0)
     put(tables, "06_verdict", around(0.04), half="likelier", method="embedding")
     put(tables, "06_verdict", around(0.01), half="likelier", method=FIRST)
     tables["07_verdict"] = tables["07_verdict"].iloc[:0]
@@ -725,7 +725,7 @@ def test_the_figure_says_every_word_and_none_over_another(tmp_path, empty):
 def test_the_figure_puts_each_interval_on_its_side_of_the_margin(tmp_path):
     tables = world()
     put(tables, "04_equal_step", {"value": 0.9}, method=FIRST, set="forget")
-    put(tables, "03_tests", {"d": -5.0}, method=ALL, metric="curvature", unit="points")
+    put(tables, "21_tests", {"d": -5.0}, method=ALL, metric="curvature", unit="points")
     rows = judged(tables, tmp_path)
     asked = ["at equal step length, first epoch forgets more", "at equal step length, keeps the neighbours within 0.05"]
     chosen = rows[rows["criterion"].isin([*asked, "curvature: falls, d in the paper's range"])]

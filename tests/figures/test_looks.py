@@ -37,7 +37,7 @@ TOGETHER = {
 }  # fmt: skip
 TABLES = {
     "00_paths": ("method", "paths"),
-    "03_along": ("method", "the study"),
+    "21_along": ("method", "the study"),
     "04_frontier": ("method", "the study"),
     "05_frontier": ("layers", "layers"),
     "06_distances": ("method", "the study"),

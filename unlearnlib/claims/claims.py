@@ -35,7 +35,7 @@ SCORES = {
     "activation_gradient": "activations × gradients",
     "curvature": "curvature",
 }
-ALONG = list(SCORES.items())[:3]  # the scores that notebook 03 has at every step
+ALONG = list(SCORES.items())[:3]  # the scores that notebook 21 has at every step
 
 MEASURES, CONFIGURATIONS = "12_measures", "16_measures"  # the tables that hold the same, of one and of many
 GONE, EQUAL_FORGETTING = "outputs gone", "equal forgetting"
@@ -206,7 +206,7 @@ CLAIMS = (
     )),
     Claim("C5", "Influence scores quantify unlearning", "abstract", "the score and the method", tuple(
         Criterion(f"{name} is high where much is known, {way}", f"{name} and answer probability, {way}, Spearman",
-                  "rank correlation", "03_related",
+                  "rank correlation", "21_related",
                   partial(evidence.correlation, score=score, other="answer probability", method=way), "above",
                   FOLLOWS, fixed=CLOSER)
         for score, name in ALONG for way in WAYS[:3]
@@ -232,17 +232,17 @@ CLAIMS = (
         _better(PLAIN, _way(FIRST, EMBEDDING, "plain"), "equal forgetting: better than the embedding alone",
                 part="most effective", fixed=GROUPED),
         *(Criterion(f"{name}: first epoch has the largest t of a fall", f"{name}: t of the fall, first minus next", "t",
-                    "03_tests", partial(evidence.lead_in_t, score=score, methods=WAYS), "above", 0.0, fixed=MENDED)
+                    "21_tests", partial(evidence.lead_in_t, score=score, methods=WAYS), "above", 0.0, fixed=MENDED)
           for score, name in SCORES.items()),
     )),
     Claim("C9", f"Paired tests give low p, and Cohen's d between {SMALLEST_D} and {LARGEST_D}", "digest",
           "what is tested", (
-        *_paired_tests("activation_gradient", SCORES["activation_gradient"], "03_tests"),
-        *_paired_tests("curvature", SCORES["curvature"], "03_tests"),
+        *_paired_tests("activation_gradient", SCORES["activation_gradient"], "21_tests"),
+        *_paired_tests("curvature", SCORES["curvature"], "21_tests"),
         *_paired_tests("answer_probability", "answer probability", "08_tests"),
     )),
     Claim("C10", "Influence falls consistently", "digest", "the score", tuple(
-        Criterion(f"{name} falls with every method", f"{name}: change of the worst way", "score", "03_tests",
+        Criterion(f"{name} falls with every method", f"{name}: change of the worst way", "score", "21_tests",
                   partial(evidence.change, score=score, methods=WAYS), "below", 0.0)
         for score, name in SCORES.items()
     )),
@@ -257,7 +257,7 @@ CLAIMS = (
     Claim("C12", "Influence changes with the duration in a describable relation", "digest", "the score and the method",
           tuple(
         Criterion(f"{name} moves one way, {way}", f"{name} and step, {way}, |Spearman|", "rank correlation",
-                  "03_related", partial(evidence.correlation, score=score, other="step", method=way, turned=True),
+                  "21_related", partial(evidence.correlation, score=score, other="step", method=way, turned=True),
                   "above", MONOTONE, fixed=CLOSER)
         for score, name in ALONG for way in WAYS[:3]
     )),

@@ -1,4 +1,4 @@
-"""The numbers behind the verdicts: from what notebooks 03, 05, 06 and 07 measure to the tables that claims read.
+"""The numbers behind the verdicts: from what notebooks 05, 06, 07 and 21 measure to the tables that claims read.
 
 Pure functions from tables to tables, but for `at_whole_step`, which says how far an experiment is to walk. A verdict
 hangs on which of two methods is subtracted from which; so that stands here, where it is tested, and in no notebook.
@@ -76,7 +76,7 @@ def no_impact(fallen: pd.DataFrame, layers: str, share: float) -> Equivalence:
     return equivalence_test(fallen[layers], share * effect)
 
 
-# C5 and C12: do influence scores follow what is known, and the duration? (notebook 03)
+# C5 and C12: do influence scores follow what is known, and the duration? (notebook 21)
 
 
 def correlations(states: pd.DataFrame, start: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:

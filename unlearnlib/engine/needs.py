@@ -10,7 +10,7 @@ NEEDS = {
     "09": (*USUAL, "smaller-sets", *LATE),
     "10": ("09", "halves", "originals", "references"),
     "19": (*USUAL, "smaller-sets"),
-    "15": ("03", "04", "05", "06", "07", "08", "09", "10", "12", "16"),
+    "15": ("04", "05", "06", "07", "08", "09", "10", "12", "16", "21"),
 }
 # Notebooks that have little to compute once the others have run: once over all seeds, never for a few before.
 SUMMARIES = ("02", "08", "10", "15")
