@@ -196,7 +196,13 @@ def test_the_test_of_before_and_after_at_every_effort():
             moved = np.subtract(values[place], START[place])
             row = found.loc[(metric, method, step)]
             assert (row["difference"], row["d"]) == pytest.approx((moved.mean(), moved.mean() / moved.std(ddof=1)))
-    assert found.xs("retrained", level="method").index.get_level_values("step").isna().all()
+            others = [found.loc[(metric, other, step), "p"] for other, at in STATES if at == step]
+            assert row["p_holm"] >= min(2 * min(others), 1) - 1e-12 and row["p_holm"] >= row["p"]
+    reference = found.xs("retrained", level="method")
+    assert reference.index.get_level_values("step").isna().all() and len(reference) == 2
+    moved = np.subtract([0.2, 0.1, 0.3], START[0])
+    assert reference.loc["answer_probability", "d"].item() == pytest.approx(moved.mean() / moved.std(ddof=1))
+    assert (reference["p_holm"] == reference["p"]).all(), "a family of its own"
 
 
 def test_the_form_of_a_curve():

@@ -23,7 +23,7 @@ MIN_SEEDS = 3  # with fewer, an interval over seeds says next to nothing
 
 
 def judge(folder: Path | str, notebook: str | None = None, claim: str | None = None) -> pd.DataFrame:
-    """Return one row a criterion, from the tables in `folder`; with `notebook` ("03") only criteria of its tables, with
+    """Return one row a criterion, from the tables in `folder`; with `notebook` ("05") only criteria of its tables, with
     `claim` ("C1") only those of one claim.
 
     Columns: claim, statement, verdict (of the whole claim in this one configuration; empty where some of its criteria

@@ -131,16 +131,18 @@ def by_effort(states: pd.DataFrame, models: pd.DataFrame, metrics: Sequence[str]
     of unlearnlib.statistics.paired.compare_methods and step, which is NaN for the retrained model.
 
     states: as for correlations; models: rows of the methods finetuned (before) and retrained. Holm's adjustment is over
-    the methods at one step, the retrained model among them.
+    the methods at one step; the retrained model, which has none, is tested alone.
     """
     frames = []
     for metric in metrics:
-        for step, part in states.groupby("step"):
-            found = compare_methods(pd.concat([models, part]), metric, "forget", "finetuned")
+        parts = [(math.nan, models), *states.groupby("step")]
+        before = models[models["method"] == "finetuned"]
+        for step, part in parts:
+            found = compare_methods(
+                part if part is models else pd.concat([before, part]), metric, "forget", "finetuned"
+            )
             frames.append(found[found["unit"] == "points"].assign(step=step))
-    table = pd.concat(frames, ignore_index=True)
-    retrained = table["method"] == "retrained"
-    return table.assign(step=table["step"].mask(retrained)).drop_duplicates(["metric", "method", "step"])
+    return pd.concat(frames, ignore_index=True)
 
 
 # C6: what a stop short of the calibrated one leaves (notebook 06)

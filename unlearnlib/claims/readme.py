@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from unlearnlib.claims import evidence, judging
+from unlearnlib.claims.claims import CONFIGURATIONS
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 from unlearnlib.statistics.seeds import over_seeds
@@ -28,7 +29,7 @@ NAMES = {
     ("first epoch", "embedding"): "first-epoch gradients, embedding alone",
     ("first epoch", "last_blocks"): "first-epoch gradients, last two blocks",
     ("preconditioned", "all"): "first-epoch gradients, preconditioned",
-    ("in turn", "embedding"): "each point in turn, live gradients, embedding alone",
+    ("in turn", "embedding"): "each point in turn, embedding alone (picked on these seeds)",
     ("live", "all"): "control: live gradient ascent",
     ("random", "all"): "control: random direction",
 }
@@ -163,6 +164,8 @@ def verdicts_table(folder: Path) -> str:
     its leading criterion, and what the other configurations say: those of the profile WIDER (its tables lie in a folder
     of that name)."""
     criteria = _read(folder, "15_criteria", dtype={"notebook": str}).fillna({"verdict": "", "note": ""})
+    if not (folder / WIDER / f"{CONFIGURATIONS}.csv").is_file():
+        raise UserError(f"no {folder / WIDER / CONFIGURATIONS}.csv: run --profile {WIDER} --publish")
     table = judging.verdicts(criteria, judging.judge_configurations(folder / WIDER)).astype({"n": float})
     states = judging.states(criteria).set_index("claim")
     heads = ("claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
@@ -182,7 +185,7 @@ def verdicts_table(folder: Path) -> str:
         f"fixed. Elsewhere: the other configurations of profile `{WIDER}`, of which notebook 15 has some. Measures are "
         "the nine of notebook 12, with Holm's correction over them. Intervals are over seeds (95%, 90% where a claim "
         "is of no difference), the range of seeds (C5, C12) or methods (C9). `./run_all.sh --only 04` makes the tables "
-        "of a row anew, and `--only 15` its verdict.",
+        "of a row anew, and `--only 15` its verdict as far as notebook 15's configurations go.",
     ]
     return "\n".join(lines)
 

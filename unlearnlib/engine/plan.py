@@ -96,7 +96,7 @@ class Job:
         return sorted(path for name in ("results", "figures") for path in (self.folder / name).glob(f"{number}_*"))
 
     def drawn(self) -> list[Path]:
-        """Return the files that say what the notebook's figures were drawn from, and by which code."""
+        """Return the files that say what the notebook's figures were drawn from, by which code, and its pictures."""
         return sorted((self.folder / "drawn").glob(f"{self.notebook[:2]}_*"))
 
     @functools.cache  # noqa: B019 - the few jobs of a run; forget() empties it

@@ -45,9 +45,14 @@ def divergences(
 def seen(experiment: Experiment, of: Variant | str, step_size: float | None = None) -> pd.DataFrame:
     """Return the tidy rows that unlearnlib.measures.collateral needs of a model: the evaluation of BESIDE, and the
     divergences of SETS; of the neighbours NEIGHBOURS points at most."""
+    asked = experiment.at_step(of, step_size, limited(experiment, BESIDE))
+    return pd.concat([asked, divergences(experiment, of, step_size, limited(experiment, SETS))])
+
+
+def limited(experiment: Experiment, sets: Iterable[str]) -> list[str]:
+    """Return the names of sets, with that of the first NEIGHBOURS points in place of `retain` where it has more."""
     some = f"retain:{NEIGHBOURS}" if len(experiment.split.retain) > NEIGHBOURS else "retain"
-    asked, compared = ([some if name == "retain" else name for name in sets] for sets in (BESIDE, SETS))
-    return pd.concat([experiment.at_step(of, step_size, asked), divergences(experiment, of, step_size, compared)])
+    return [some if name == "retain" else name for name in sets]
 
 
 def at_ends(experiment: Experiment, variants: Iterable[Variant], stop: str = EQUAL) -> pd.DataFrame:
@@ -90,6 +95,7 @@ def along(
 ) -> pd.DataFrame:
     """Return the mean distances of a whole path from the retrained model: rows (set, metric, value), with the column
     step, which counts the stops (see efforts). Step 0 is the model to start from."""
+    sets = limited(experiment, sets)
     found = [divergences(experiment, "finetuned", sets=sets).assign(step=0, step_size=0.0)]
     for number, effort in enumerate(efforts(experiment, variant, fractions), 1):
         found.append(divergences(experiment, variant, effort, sets).assign(step=number, step_size=effort))

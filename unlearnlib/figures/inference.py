@@ -67,7 +67,7 @@ def by_effort(comparisons: pd.DataFrame, band: tuple[float, float]):
     comparisons: tables of `unlearnlib.statistics.paired.compare_methods` over one unit, with the column step (parts of
     the step to equal forgetting; NaN for the retrained model). The grey zone is the `band` of a paper's d, as a fall.
     """
-    need_columns(comparisons, "metric", "method", "step", "d", "n")
+    need_columns(comparisons, "metric", "method", "step", "d")
     metrics, curves = in_order(comparisons["metric"]), comparisons.dropna(subset=["step"])
     methods = in_order(curves["method"])
     figure, axes = new_figure(1, len(metrics), height=3.4, sharex=True, squeeze=False)
