@@ -80,6 +80,10 @@ def test_a_path_is_looked_at_from_doing_nothing_on(experiment):
     assert steps == pytest.approx(calibrated * np.array([0.0, *towards.FRACTIONS]))
     start = table.query("step == 0 and set == 'forget'")["value"].item()
     assert start == pytest.approx(towards.divergences(experiment, "finetuned", sets=["forget"])["value"].mean())
+    few = towards.along(experiment, EMBEDDING, fractions=(0.5, 1.0)).query("step > 0")
+    same = table[table["step_size"].isin(few["step_size"])]
+    assert few["step_size"].unique() == pytest.approx(calibrated * np.array([0.5, 1.0]))
+    assert few["value"].tolist() == same["value"].tolist() and few["step"].unique().tolist() == [1, 2]
     trained = Variant("cut short", "truncated retraining", options={"epochs": [1, 2]})
     stopped = towards.along(experiment, trained)
     assert stopped.drop_duplicates("step")["step_size"].tolist() == list(experiment.path(trained).stops)

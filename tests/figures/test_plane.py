@@ -41,6 +41,16 @@ def test_a_path_is_the_geometric_mean_of_its_seeds_and_has_two_marks():
     assert [float(line.get_xdata()[0]) for line in marks] == pytest.approx([0.7 * np.e, 0.7 * np.e**2])
 
 
+def test_a_single_stop_has_a_full_mark_and_no_open_one():
+    paths, stops, models = tables()
+    figure = plane.plane(paths, stops[stops["stop"] == "equal"], models)
+    color = looks.look("first epoch").color
+    marks = [line for line in figure.axes[0].get_lines() if line.get_marker() == "o" and line.get_color() == color]
+    assert [line.get_markerfacecolor() for line in marks] == [color]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "equal"
+    assert "gone" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_doing_nothing_and_two_retrained_models_stand_beside_them():
     (axes,) = plane.plane(*tables()).axes
     square, star = ([one for one in axes.get_lines() if one.get_marker() == marker][-1] for marker in "s*")
