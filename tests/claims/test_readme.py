@@ -149,6 +149,27 @@ def test_what_the_readme_says_of_the_distances_holds_in_every_seed():
     assert said in " ".join((paths.ROOT / "README.md").read_text().split())
 
 
+def test_what_the_readme_says_of_the_points_in_turn_is_in_the_tables():
+    results, text = paths.ROOT / "results", " ".join((paths.ROOT / "README.md").read_text().split())
+    kl = pd.read_csv(results / "09_distances.csv").groupby(["set", "method"])["kl"].mean()
+    assert kl["forget"].idxmax() == "in turn"
+    useful = pd.read_csv(results / "09_utility.csv").groupby("method")["utility"].mean()
+    ways = useful.drop(["finetuned", "retrained", "retrained again", "base"])
+    assert ways.idxmax() == "in turn"
+    equal = pd.read_csv(results / "04_equal_forgetting.csv").query("set == 'retain'")
+    left = equal.groupby(["metric", "method"])["value"].mean()
+    said = [
+        f"on each point in turn {left['answer_probability', 'in turn']:.2f}, with completions of "
+        f"{left['cloze_hit', 'in turn']:.0%} to the preconditioned step's {left['cloze_hit', 'preconditioned']:.0%} and",
+        f"utility of all ({ways.max():.2f}, retrained {useful['retrained']:.2f}; notebook 09)",
+        f"at {kl['forget', 'in turn']:.0f} nats a token, and on the neighbours' at {kl['retain', 'in turn']:.1f} "
+        f"(preconditioned {kl['retain', 'preconditioned']:.1f})",
+        f"the others at {kl['forget'].drop(['finetuned', 'retrained again', 'base', 'preconditioned']).min():.0f} to "
+        f"{kl['forget', 'in turn']:.0f}.",
+    ]
+    assert [one for one in said if one not in text] == []
+
+
 def test_what_the_readme_says_of_first_and_all_epochs_is_in_the_tables():
     results = paths.ROOT / "results"
     equal, kl, utility = (pd.read_csv(results / f"{name}.csv") for name in ("04_equal_forgetting", *MEASURED))
