@@ -160,7 +160,7 @@ def test_what_the_readme_says_of_the_points_in_turn_is_in_the_tables():
     left = equal.groupby(["metric", "method"])["value"].mean()
     said = [
         f"on each point in turn {left['answer_probability', 'in turn']:.2f}, with completions of "
-        f"{left['cloze_hit', 'in turn']:.0%} to the preconditioned step's {left['cloze_hit', 'preconditioned']:.0%} and",
+        f"{left['cloze_hit', 'in turn']:.0%} to the preconditioned step's {left['cloze_hit', 'preconditioned']:.0%}",
         f"utility of all ({ways.max():.2f}, retrained {useful['retrained']:.2f}; notebook 09)",
         f"at {kl['forget', 'in turn']:.0f} nats a token, and on the neighbours' at {kl['retain', 'in turn']:.1f} "
         f"(preconditioned {kl['retain', 'preconditioned']:.1f})",
