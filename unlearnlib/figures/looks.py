@@ -10,6 +10,7 @@ from PIL import Image
 
 WIDTH, HEIGHT = 8.0, 4.5
 DPI, PUBLISHED = 110, 200  # dots per inch in a notebook, and in the file of its own
+COLOURS = 64  # of a picture
 GREY, DARK = "#767676", "#222222"
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
 CHANCE = 1 / 6  # of a multiple choice among the right and five wrong answers
@@ -169,11 +170,11 @@ def look(name: str) -> Look:
 def save(figure, folder, name: str, dpi: int = DPI) -> Path:
     """Write `figure` as <folder>/<name>.png, with so many dots per inch, and return the path.
 
-    Equal figures give equal bytes: no date, no version. A palette of 128 colours keeps the committed files small.
+    Equal figures give equal bytes: no date, no version. A palette of few colours keeps the committed files small.
     """
     path = Path(folder) / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi)
-    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
