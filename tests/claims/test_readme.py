@@ -120,7 +120,7 @@ def test_below_the_table_stand_the_share_to_be_forgotten_and_the_distances(tmp_p
     assert "last two blocks); a second retrained model: 0.25." in text, "the base model is no method"
     assert "10 of the 40 fine-tuning texts, 25%" in readme.forget_share(distances(10, 30))
     walked = distances().query("method == 'embedding'").assign(method="in turn", kl=50.0)
-    line = readme.distance_to_retrained(pd.concat([distances(), walked]).fillna({"layers": ""}))
+    line = readme.distance_to_retrained(pd.concat([distances(), walked], ignore_index=True).fillna({"layers": ""}))
     assert "to 50.00 (each point in turn, embedding alone" in line, "not the step in the same layers"
     uneven = distances().assign(n=lambda table: table["n"] + table["seed"])
     with pytest.raises(UserError, match="as large in every seed"):

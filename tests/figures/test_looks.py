@@ -90,7 +90,8 @@ def test_no_two_of_one_figure_share_a_marker(figure):
 def test_every_name_of_a_published_figure_is_among_those_compared(table):
     column, figure = TABLES[table]
     found = pd.read_csv(ROOT / "results" / f"{table}.csv")[column].dropna()
-    assert set(found) <= set(TOGETHER[figure]) and len(found)
+    drawn = set(found) - ({"retrained again"} if figure == "paths" else set())  # there it is the retrained model's star
+    assert drawn <= set(TOGETHER[figure]) and len(found)
 
 
 def test_these_names_have_a_look_of_their_own():
