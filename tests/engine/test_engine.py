@@ -437,7 +437,9 @@ def test_a_long_name_of_the_temporary_folder_hinders_no_kernel(first, tmp_path):
         environment = first[0].environment(TMPDIR=str(temporary))
         result = subprocess.run(command, cwd=first[0].root, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
-        assert without or not result.stderr, "ipykernel remarks on the ports"
+        # On a busy machine a kernel may be told to end while it is ending already, and says that.
+        remarks = [line for line in result.stderr.splitlines() if "KeyboardInterrupt caught in kernel" not in line]
+        assert without or not remarks, "ipykernel remarks on the ports"
         assert target.exists() and not list(temporary.iterdir())
         target.unlink()
     first[0].trace()
