@@ -15,6 +15,7 @@ from pathlib import Path
 from unlearnlib.core import cache, fingerprint, paths, profiles
 from unlearnlib.core.errors import UserError
 from unlearnlib.engine import execute, plan, processes, why
+from unlearnlib.models import packaged
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # one job per core: more threads would only get in each other's way
@@ -126,7 +127,8 @@ def main(words: Sequence[str]) -> int:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ["PYTHONPATH"] = str(paths.ROOT)
-    if (paths.ROOT / profiles.load(job.profile).base_model).is_dir():
+    base_model = profiles.load(job.profile).base_model
+    if packaged.known(base_model) or (paths.ROOT / base_model).is_dir():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is needed from the hub: nothing should wait for it
     try:
         do(job, options.stamp)

@@ -13,6 +13,7 @@ from unlearnlib.core import definitions, paths
 from unlearnlib.core import fingerprint as fingerprints
 from unlearnlib.core.profiles import Profile
 from unlearnlib.experiment.setting import ModelId, split_of, stages_of
+from unlearnlib.models import packaged
 
 TRAINED_BY = "unlearnlib.experiment.trained:_train"
 
@@ -31,7 +32,10 @@ COST = "cost.json"
 
 @cache
 def base_fingerprint(base_model: str) -> str:
-    """Return what identifies the base model: the content of a local folder, else its name on the hub."""
+    """Return what identifies the base model: the content of a local folder, or of the file in a package, else its name
+    on the hub."""
+    if one := packaged.known(base_model):
+        return f"{base_model} {one.sha256} {packaged.CONVERSION}"
     folder = next((path for path in (paths.ROOT / base_model, Path(base_model)) if path.is_dir()), None)
     if not folder:
         return base_model

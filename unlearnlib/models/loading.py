@@ -10,6 +10,7 @@ import torch
 
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError, nearest
+from unlearnlib.models import packaged
 from unlearnlib.models.anatomy import anatomy
 from unlearnlib.models.linear import use_linear_layers
 
@@ -28,7 +29,8 @@ def device(name: str) -> torch.device:
 def load(name: str, attention: str = "sdpa", on: str = "cpu"):
     """Return (model, tokenizer) of a causal language model in a local folder or on the model hub.
 
-    A relative folder is looked up in the repository first. Whatever the weights are kept in (bfloat16, several files),
+    A relative folder is looked up in the repository first; `packaged:NAME` is a model that a package brings along (see
+    unlearnlib.models.packaged), converted at its first use. Whatever the weights are kept in (bfloat16, several files),
     the model is in float32, in eval mode, with every dropout at zero: recorded gradients, replay and influence all need
     a deterministic loss. GPT-2's transposed layers are ordinary linear ones (see unlearnlib.models.linear). `attention`
     is `sdpa` (fast; `eager` in a family without it) or `eager` (needed for second derivatives on the CPU). Raises
@@ -45,7 +47,10 @@ def load(name: str, attention: str = "sdpa", on: str = "cpu"):
     where = device(on)
     if attention not in ATTENTION:
         raise UserError(f"no attention {attention!r}: {nearest(attention, ATTENTION)}")
-    folder = next((path for path in (paths.ROOT / name, Path(name)) if path.is_dir()), None)
+    if packaged.known(name):
+        folder = packaged.folder(name)
+    else:
+        folder = next((path for path in (paths.ROOT / name, Path(name)) if path.is_dir()), None)
     if folder:
         _check_folder(folder)
     elif os.sep in name and not _looks_like_hub_name(name):
