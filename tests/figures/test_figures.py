@@ -162,8 +162,8 @@ def comparisons(seeds=5) -> pd.DataFrame:
     )
 
 
-def by_effort(seeds) -> pd.DataFrame:
-    """Cohen's d at three efforts, of two methods, and the retrained model's; of `seeds` nothing depends."""
+def by_effort() -> pd.DataFrame:
+    """Cohen's d at three efforts, of two methods, and the retrained model's."""
     rows = [
         (metric, method, step, 200, sign * step)
         for metric, sign in (("answer_probability", -3.0), ("self_influence", 4.0))
@@ -175,7 +175,7 @@ def by_effort(seeds) -> pd.DataFrame:
 
 
 def test_the_papers_range_of_d_stands_behind_the_curves_as_a_fall():
-    figure = inference.by_effort(by_effort(5), (1.94, 4.23))
+    figure = inference.by_effort(by_effort(), (1.94, 4.23))
     assert len(figure.axes) == 2
     for axes, sign in zip(figure.axes, (-3.0, 4.0), strict=True):
         curves = [line.get_ydata() for line in axes.lines if len(line.get_xdata()) == 3]
@@ -184,7 +184,7 @@ def test_the_papers_range_of_d_stands_behind_the_curves_as_a_fall():
         assert band.get_y() == pytest.approx(-4.23)
         assert any(list(line.get_ydata()) == [-2.5, -2.5] for line in axes.lines), "the retrained model"
     with pytest.raises(UserError, match="no column 'step'"):
-        inference.by_effort(by_effort(5).drop(columns="step"), (1.94, 4.23))
+        inference.by_effort(by_effort().drop(columns="step"), (1.94, 4.23))
 
 
 DRAWN = {

