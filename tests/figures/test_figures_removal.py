@@ -1,4 +1,4 @@
-"""The figures of notebook 07: what is drawn is what the table says, with one seed too."""
+"""The figures of notebooks 07 and 22: what is drawn is what the table says, with one seed too."""
 
 import warnings
 

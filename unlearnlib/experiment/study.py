@@ -28,7 +28,7 @@ def variants(experiment: Experiment) -> list[Variant]:
 
 
 def in_turn() -> Variant:
-    """Return the walk over the points that takes one short step a visit, in the embedding: of the ways of notebook 07
+    """Return the walk over the points that takes one short step a visit, in the embedding: of the ways of notebook 22
     the one that spares the neighbours most."""
     return Variant("in turn", "in turn", "embedding", {"longest": 0.2})
 
