@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +44,7 @@ def main(words: list[str]) -> int:
     environment = clean_environment()
     try:
         python = active_environment(environment, arguments.command) or own_environment(environment)
+        install_extras(python, environment, commandline.packaged(arguments))
     except SetUpError as error:
         print(f"run_all.sh: {error}", file=sys.stderr)
         return 1
@@ -132,7 +133,7 @@ def set_up(python: str, environment: dict[str, str]) -> None:
     if UNFINISHED.exists() or (VENV.exists() and not runs(python, environment)):
         say("an earlier set-up of .venv was interrupted: making it anew")
         shutil.rmtree(VENV)
-    elif VENV.exists() and not STAMP.exists() and requirements_hold(python, environment, "--missing"):
+    elif VENV.exists() and not STAMP.exists() and requirements_hold(python, environment, "--test", "--missing"):
         STAMP.write_text(made_from() + "\n")  # made by hand, and fit for use
         return
     if not VENV.exists():
@@ -153,12 +154,26 @@ def set_up(python: str, environment: dict[str, str]) -> None:
         call([*install, "-r", "requirements.lock"], environment, problem)
     call([*install, "--no-deps", "--no-build-isolation", "-e", "."], environment, problem)
     announce("check")
-    if not requirements_hold(python, environment):
+    if not requirements_hold(python, environment, "--test"):
         raise SetUpError("the environment lacks what is marked above: start again, or look at pyproject.toml")
     call([python, "-c", "import torch"], environment, "torch is installed but cannot be loaded: see above")
     UNFINISHED.unlink()
     STAMP.write_text(made_from() + "\n")
     say(f"set-up done in {time.monotonic() - started:.0f} s")
+
+
+def install_extras(python: str, environment: dict[str, str], names: Sequence[str]) -> None:
+    """Install what models in packages need, where it is not there yet: without what those packages themselves ask for
+    (see pyproject.toml). Names that pyproject.toml does not have are told by the engine."""
+    groups = project_table().get("optional-dependencies", {})
+    for name in names:
+        there = [python, "-m", "unlearnlib.engine.requirements", "--missing", f"--extra={name}"]
+        if name not in groups or attempt(there, environment, subprocess.DEVNULL, subprocess.DEVNULL):
+            continue
+        with only_one_process():
+            say(f"{name}: installing, once, {', '.join(groups[name])}")
+            install = [python, "-m", "pip", "install", *quiet(), "--no-deps", *groups[name]]
+            call(install, environment, f"the packages of {name} cannot be installed: is the package index in reach?")
 
 
 def check_base_python() -> None:
@@ -217,8 +232,7 @@ def has_gpu() -> bool:
 
 
 def requirements_hold(python: str, environment: dict[str, str], *options: str) -> bool:
-    command = [python, "-m", "unlearnlib.engine.requirements", "--test", *options]
-    return subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr).returncode == 0
+    return attempt([python, "-m", "unlearnlib.engine.requirements", *options], environment)
 
 
 def runs(python: str, environment: dict[str, str]) -> bool:
@@ -229,13 +243,13 @@ def runs(python: str, environment: dict[str, str]) -> bool:
     return False
 
 
-def attempt(command: list[str], environment: dict[str, str], errors=None) -> bool:
-    """Run a command and tell whether it succeeded; `errors` takes what it says of failure (default: shown).
+def attempt(command: list[str], environment: dict[str, str], errors=None, output=sys.stderr) -> bool:
+    """Run a command and tell whether it succeeded; `errors` and `output` take what it says (default: shown).
 
     It holds the lock too: should this process be killed, the next one waits until the command has ended.
     """
     with contextlib.suppress(OSError):
-        result = subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr, stderr=errors, pass_fds=LOCKS)
+        result = subprocess.run(command, cwd=ROOT, env=environment, stdout=output, stderr=errors, pass_fds=LOCKS)
         return result.returncode == 0
     return False
 

@@ -92,6 +92,19 @@ def parse(words: Sequence[str]) -> Arguments:
     )
 
 
+def packaged(arguments: Arguments) -> tuple[str, ...]:
+    """Return the names of the models in packages that a run reads, as the last `base_model: packaged:NAME` of its
+    profile or of --set has it: what they need has the same name in pyproject.toml, an optional group."""
+    if arguments.command == "test":
+        return ()
+    plain, _, changes = arguments.profile.partition("@")
+    file = (paths.PROFILES / f"{plain}.yaml").read_text(encoding="utf-8")
+    own = re.findall(r"^base_model:\s*['\"]?packaged:([\w.-]+)", file, re.MULTILINE)
+    given = [part for text in (*arguments.sets, changes) for part in re.findall(r"base_model=(.*)", text)]
+    found = own if not given else [name for text in given for name in re.findall(r"packaged(?::|%3A)([\w.-]+)", text)]
+    return tuple(dict.fromkeys(found))
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Return the seeds that "0-4" or "0,2,5" or "0-2,7" names, sorted, each once; UserError for anything else."""
     seeds: set[int] = set()

@@ -52,8 +52,10 @@ def check(extras: Sequence[str] = ()) -> list[Requirement]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Print the lines, with --test also those of the tests, with --missing only those not met; return 1 if any is."""
-    results = check(["test"] if "--test" in words else [])
+    """Print the lines, with --test and --extra=NAME also those of the tests and of an extra, with --missing only those
+    not met; return 1 if any is."""
+    extras = [word.removeprefix("--extra=") for word in words if word.startswith("--extra=")]
+    results = check([*extras, *["test"] * ("--test" in words)])
     for result in results:
         if "--missing" not in words or not result.ok:
             print(result)
