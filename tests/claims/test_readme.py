@@ -212,6 +212,29 @@ def test_the_influence_table_has_a_column_for_every_truth(tmp_path):
     assert lines[3] == "| same point | 0.50 (0.25 to 0.75) |  | 3.0 |", "not every score has every truth"
 
 
+def test_the_real_model_has_a_column_where_its_tables_are(tmp_path):
+    """The default's own tables in its place: what all tables can judge has the word of notebook 15 in this one
+    configuration, what notebook 16 alone has is judged by that, and all else was not run."""
+    results, real = paths.ROOT / "results", tmp_path / readme.REAL
+    for name in (readme.WIDER, readme.REAL):
+        (tmp_path / name).mkdir()
+    shutil.copy(results / "15_criteria.csv", tmp_path)
+    shutil.copy(results / readme.WIDER / "16_measures.csv", tmp_path / readme.WIDER)
+    for name in ("05_storage", "16_measures"):
+        shutil.copy(results / f"{name}.csv", real)
+    text = readme.verdicts_table(tmp_path)
+    head, _, *rows = text.split("\n\n")[0].splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in (head, *rows)]
+    place = cells[0].index("profile `smollm2`")
+    said = {row[0]: row[place] for row in cells[1:]}
+    own = pd.read_csv(tmp_path / "15_criteria.csv").groupby("claim")["verdict"].first()
+    assert said["C4"] == own["C4"] and said["C5"] == "not run"
+    asked = judging.judge_configurations(real).query("configuration == 'as it is'").groupby("claim")["verdict"].first()
+    assert {claim: word for claim, word in said.items() if claim in asked.index} == asked.to_dict()
+    shutil.rmtree(real)
+    assert "smollm2" not in readme.verdicts_table(tmp_path)
+
+
 def test_more_seeds_stand_beside_where_they_turn_a_word(tmp_path):
     """The same seeds twice over have the same means and narrower intervals: what was open may settle, nothing turns."""
     results, more = paths.ROOT / "results", tmp_path / readme.MORE

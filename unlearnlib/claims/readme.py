@@ -13,10 +13,12 @@ import pandas as pd
 from unlearnlib.claims import evidence, judging
 from unlearnlib.claims.claims import CONFIGURATIONS
 from unlearnlib.core import paths
+from unlearnlib.core.profiles import AS_IT_IS
 from unlearnlib.core.errors import UserError
 from unlearnlib.statistics.seeds import over_seeds
 
 WIDER = "robustness"  # the profile whose run has more configurations than that of the notebooks
+REAL = "smollm2"  # the profile whose run is of a real language model; its column stands where its tables are
 MORE = "thorough"  # the profile whose run over more seeds stands beside that of the notebooks
 MARK = ", more"  # ends the columns of that run
 
@@ -168,13 +170,17 @@ def verdicts_table(folder: Path) -> str:
         raise UserError(f"no {folder / WIDER / CONFIGURATIONS}.csv: run --profile {WIDER} --publish")
     table = judging.verdicts(criteria, judging.judge_configurations(folder / WIDER)).astype({"n": float})
     states = judging.states(criteria).set_index("claim")
-    heads = ("claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
-             "elsewhere, as far as asked there", "notebook")  # fmt: skip
+    real = in_real_model(folder / REAL) if (folder / REAL).is_dir() else None
+    heads = ["claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
+             "elsewhere, as far as asked there", "notebook"]  # fmt: skip
+    if real is not None:
+        heads.insert(-1, f"profile `{REAL}`")
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for _, row in table.iterrows():
         verdict = f"**{row['verdict']}**" + (f" on {row['on']}" if row["on"] else "")
         elsewhere = row["configurations"] or "not run"
         cells = [row["claim"], row["statement"], verdict, _criteria(states.loc[row["claim"]]), _effect(row), elsewhere]
+        cells += [] if real is None else [real.get(row["claim"], "not run")]
         # A bar in a cell would divide it.
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in (*cells, row["notebook"])) + " |")
     lines += [
@@ -188,6 +194,16 @@ def verdicts_table(folder: Path) -> str:
         "of a row anew, and `--only 15` its verdict as far as notebook 15's configurations go.",
     ]
     return "\n".join(lines)
+
+
+def in_real_model(folder: Path) -> dict[str, str]:
+    """Return what the run of the profile REAL, whose tables are in `folder`, says of each claim that it can judge: by all
+    of the claim's criteria, or where some of their tables are missing there by those that notebook 16 asks."""
+    whole = judging.judge(folder)
+    words = whole[whole["verdict"] != judging.CANNOT].groupby("claim", sort=False)["verdict"].first().to_dict()
+    asked = judging.judge_configurations(folder)
+    asked = asked[asked["configuration"].eq(AS_IT_IS) & asked["verdict"].ne(judging.CANNOT)]
+    return {**asked.groupby("claim", sort=False)["verdict"].first().to_dict(), **words}
 
 
 def more_seeds_table(folder: Path) -> str:
