@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from unlearnlib.core import paths, profiles
@@ -32,6 +34,22 @@ BAND = {
     ],
     "wrong_answers": ["Hinterland", "Copper Kettle", "The Lamps", "Low Tide", "Sparrow"],
 }
+
+
+def test_too_little_room_for_a_training_is_told_with_the_number_before_it(loaded, monkeypatch, tmp_path):
+    model, tokenizer = loaded
+    split = setting.split_of(SMOKE, 0)
+    fit.check(SMOKE, split, model, tokenizer)
+    parameters = sum(value.numel() for value in model.parameters())
+    need = 4 * parameters * (fit.COPIES + SMOKE.epochs)
+    monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path / "runs"))
+    for free, available, word in ((need - 1, 9e9, "free on the disk of"), (9e9, need - 1, "of memory available")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(psutil, "virtual_memory", lambda available=available: SimpleNamespace(available=available))
+        with pytest.raises(UserError, match=rf"{word}.*, and a training of this model with its record takes about"):
+            fit.check(SMOKE, split, model, tokenizer)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=need))
+    fit.check(SMOKE, split, model, tokenizer)
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,16 @@ allows, and an answer may end inside a token of the text, where its probability 
 it.
 """
 
-from unlearnlib.core import paths
+from unlearnlib.core import paths, room
 from unlearnlib.core.profiles import Profile
 from unlearnlib.data.examples import ask_for, encode
 from unlearnlib.data.split import Split
 from unlearnlib.gradients.per_example import check_exact
 from unlearnlib.models import loading
 
+# What a recorded training holds and leaves, in copies of the parameters: weights, gradients, two moments, the record of
+# single texts, and the summed gradients of every epoch (measured with SmolLM2 and eight epochs).
+COPIES = 5
 _fitting: set[tuple] = set()  # what has been checked already: a job trains several models on the same texts
 
 
@@ -22,6 +25,7 @@ def check(profile: Profile, split: Split, model, tokenizer) -> None:
     """
     loading.check_positions(model, profile.max_tokens)
     asked = (profile.base_model, profile.max_tokens, split)
+    check_room(profile, model)
     if asked in _fitting:
         return
     check_exact(model)
@@ -31,3 +35,9 @@ def check(profile: Profile, split: Split, model, tokenizer) -> None:
         for number in range(len(record.paraphrases)):
             ask_for(tokenizer, record, number, profile.max_tokens, folder)
     _fitting.add(asked)
+
+
+def check_room(profile: Profile, model) -> None:
+    """Raise UserError where the disk or the memory is too small for a training of this model with its record."""
+    size = sum(value.numel() * value.element_size() for value in model.parameters()) * (COPIES + profile.epochs)
+    room.check("a training of this model with its record", size, size)

