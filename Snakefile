@@ -14,6 +14,7 @@ from unlearnlib.engine import plan
 workdir: workflow.basedir
 
 PROFILE, JOBS = plan.from_config(config)
+MEMORY = plan.memory(PROFILE)
 WORK = f"exec {shlex.quote(sys.executable)} -m unlearnlib.engine.worker"
 
 
@@ -45,7 +46,7 @@ rule train:
     threads: 1
     priority: 1
     resources:
-        mem_mb=4000,
+        mem_mb=MEMORY,
         runtime=240,
     shell:
         "{WORK} {output:q} --profile {PROFILE:q} --earlier {input:q}"
@@ -58,7 +59,7 @@ rule notebook:
         short(plan.stamps_folder(PROFILE, training=False)) + "/{job}@{fingerprint}.json",
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=MEMORY,
         runtime=240,
     shell:
         "{WORK} {output:q} --profile {PROFILE:q} --earlier {input:q}"

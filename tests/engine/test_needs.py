@@ -11,7 +11,7 @@ import types
 import pytest
 
 from unlearnlib.claims import claims
-from unlearnlib.core import sources
+from unlearnlib.core import profiles, sources
 from unlearnlib.engine import commandline, needs, plan
 from unlearnlib.experiment import setting
 from unlearnlib.experiment.jobs import KINDS, LATE, USUAL
@@ -160,3 +160,19 @@ def test_a_notebook_takes_a_few_seeds_at_a_time_before_it_takes_all(seeds, group
     assert [len(some) for some in taken] == [*groups, seeds]
     assert taken[-1] == tuple(range(seeds)) and [*itertools.chain(*taken[:-1])] == [*range(seeds)] * bool(groups)
     assert [job.seeds for job in jobs if job.notebook.startswith("02")] == [tuple(range(seeds))], "it computes little"
+
+
+def test_a_profile_that_names_its_notebooks_has_the_verdicts_of_those_alone():
+    """Else a run of six notebooks would run all that the verdicts can read."""
+    named = profiles.load("smollm2").notebooks
+    jobs = plan.plan("smollm2", [0, 1, 2]).values()
+    assert {job.notebook[:2] for job in jobs if job.notebook} == set(named) > {"15"}
+    assert {job.kind for job in jobs if job.kind} == set(USUAL)
+    last = next(job for job in jobs if job.notebook[:2] == "15")
+    assert {job.notebook[:2] for job in last.needs} == set(named) & set(needs.NEEDS["15"])
+
+
+def test_a_larger_model_is_given_more_memory_on_a_cluster():
+    given = {name: plan.memory(name) for name in ("smoke", "small", "smollm2", "gpt2")}
+    assert given["smoke"] < given["small"] < 5000
+    assert 12_000 < given["smollm2"] < 25_000 and 12_000 < given["gpt2"] < 25_000

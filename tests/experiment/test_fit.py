@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from unlearnlib.core import paths, profiles
+from unlearnlib.core import paths, profiles, room
 from unlearnlib.core.errors import UserError
 from unlearnlib.core.paths import DATA
 from unlearnlib.data.examples import encode
@@ -41,7 +41,7 @@ def test_too_little_room_for_a_training_is_told_with_the_number_before_it(loaded
     split = setting.split_of(SMOKE, 0)
     fit.check(SMOKE, split, model, tokenizer)
     parameters = sum(value.numel() for value in model.parameters())
-    need = 4 * parameters * (fit.COPIES + SMOKE.epochs)
+    need = room.of_training(4 * parameters, SMOKE.epochs)
     monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path / "runs"))
     for free, available, word in ((need - 1, 9e9, "free on the disk of"), (9e9, need - 1, "of memory available")):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))

@@ -40,7 +40,13 @@ def source(monkeypatch, tmp_path):
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
     one = packaged.Packaged(
-        "tiny-package", "1.0", "tiny_package/tiny.gguf", hashlib.sha256(content).hexdigest(), START, "a tiny model"
+        "tiny-package",
+        "1.0",
+        "tiny_package/tiny.gguf",
+        1000,
+        hashlib.sha256(content).hexdigest(),
+        START,
+        "a tiny model",
     )
     monkeypatch.setitem(packaged.MODELS, "tiny", one)
     found = SimpleNamespace(version="1.0", locate_file=lambda name: tmp_path / "site" / name)

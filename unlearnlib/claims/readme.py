@@ -13,8 +13,8 @@ import pandas as pd
 from unlearnlib.claims import evidence, judging
 from unlearnlib.claims.claims import CONFIGURATIONS
 from unlearnlib.core import paths
-from unlearnlib.core.profiles import AS_IT_IS
 from unlearnlib.core.errors import UserError
+from unlearnlib.core.profiles import AS_IT_IS
 from unlearnlib.statistics.seeds import over_seeds
 
 WIDER = "robustness"  # the profile whose run has more configurations than that of the notebooks
@@ -197,8 +197,8 @@ def verdicts_table(folder: Path) -> str:
 
 
 def in_real_model(folder: Path) -> dict[str, str]:
-    """Return what the run of the profile REAL, whose tables are in `folder`, says of each claim that it can judge: by all
-    of the claim's criteria, or where some of their tables are missing there by those that notebook 16 asks."""
+    """Return what the run of the profile REAL, whose tables are in `folder`, says of each claim that it can judge: by
+    all of its criteria, or where some of their tables are missing there by those that notebook 16 asks."""
     whole = judging.judge(folder)
     words = whole[whole["verdict"] != judging.CANNOT].groupby("claim", sort=False)["verdict"].first().to_dict()
     asked = judging.judge_configurations(folder)

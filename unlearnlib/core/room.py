@@ -7,6 +7,15 @@ import psutil
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 
+# What a recorded training holds in memory and leaves on disk, in copies of the parameters, beside the summed gradients
+# of every epoch: weights, gradients, the optimizer's two moments, the record of single texts.
+COPIES = 5
+
+
+def of_training(parameters: float, epochs: int) -> float:
+    """Return about how many bytes a training with its record takes, on disk and in memory: `parameters` in bytes."""
+    return parameters * (COPIES + epochs)
+
 
 def check(what: str, disk: float, memory: float) -> None:
     """Raise UserError, with the numbers and what to do, where less than `disk` bytes are free in the folder of runs or

@@ -12,6 +12,9 @@ NEEDS = {
     "19": (*USUAL, "smaller-sets"),
     "15": ("04", "05", "06", "07", "08", "09", "10", "12", "16", "21"),
 }
+# Notebooks that say of a table that it is missing, and go on: where a profile names its notebooks, they read of those
+# alone.
+WITHOUT = ("15",)
 # Notebooks that have little to compute once the others have run: once over all seeds, never for a few before.
 SUMMARIES = ("02", "08", "10", "15")
 # The others are run for so many seeds at a time, side by side: a run takes a quarter of a minute to start and draw. Of

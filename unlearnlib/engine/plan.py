@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearnlib.core import definitions, fingerprint, paths, profiles, sources
+from unlearnlib.core import definitions, fingerprint, paths, profiles, room, sources
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.engine import commandline, parameters
+from unlearnlib.models import packaged
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ def _job(profile: str, seeds: tuple[int, ...], notebook: str, part: bool = False
     source = paths.NOTEBOOKS / f"{notebook}.ipynb"
     takes_seeds = "seeds" in parameters.read(source)
     needs: list[Job] = []
-    for name in _needs(notebook, takes_seeds):
+    for name in _needs(notebook, takes_seeds, profiles.load(profile).notebooks):
         if name.isdigit():
             needs.append(_job(profile, seeds, _by_number(name)))
         else:
@@ -235,9 +236,21 @@ def _shared_out(seeds: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [seeds[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def _needs(notebook: str, takes_seeds: bool) -> tuple[str, ...]:
+def _needs(notebook: str, takes_seeds: bool, named: Sequence[str]) -> tuple[str, ...]:
+    """Return what a notebook reads; `named` are the notebooks of its profile, none for all."""
     usual = tuple(_jobs().USUAL) if takes_seeds else ()
-    return tuple(_needed().NEEDS.get(notebook[:2], usual))
+    needs = tuple(_needed().NEEDS.get(notebook[:2], usual))
+    return tuple(name for name in needs if name in named) if named and notebook[:2] in _needed().WITHOUT else needs
+
+
+def memory(profile: str) -> int:
+    """Return how many MB one job of a profile is given on a cluster: what a training takes, twice, where the size of
+    the base model is known without loading it, else as for the paper's."""
+    one = profiles.load(profile)
+    known = packaged.known(one.base_model)
+    weights = sum(path.stat().st_size for path in (paths.ROOT / one.base_model).glob("*.safetensors"))
+    size = 4 * known.parameters if known else weights or 5e8
+    return 4000 + round(2 * room.of_training(size, one.epochs) / 1e6)
 
 
 def _by_number(number: str, where: str = "unlearnlib.engine.needs.NEEDS") -> str:

@@ -12,9 +12,6 @@ from unlearnlib.data.split import Split
 from unlearnlib.gradients.per_example import check_exact
 from unlearnlib.models import loading
 
-# What a recorded training holds and leaves, in copies of the parameters: weights, gradients, two moments, the record of
-# single texts, and the summed gradients of every epoch (measured with SmolLM2 and eight epochs).
-COPIES = 5
 _fitting: set[tuple] = set()  # what has been checked already: a job trains several models on the same texts
 
 
@@ -39,5 +36,6 @@ def check(profile: Profile, split: Split, model, tokenizer) -> None:
 
 def check_room(profile: Profile, model) -> None:
     """Raise UserError where the disk or the memory is too small for a training of this model with its record."""
-    size = sum(value.numel() * value.element_size() for value in model.parameters()) * (COPIES + profile.epochs)
-    room.check("a training of this model with its record", size, size)
+    size = sum(value.numel() * value.element_size() for value in model.parameters())
+    needed = room.of_training(size, profile.epochs)
+    room.check("a training of this model with its record", needed, needed)

