@@ -259,6 +259,13 @@ def test_more_seeds_stand_beside_where_they_turn_a_word(tmp_path):
         state = own[(own["claim"] == claim) & (own["criterion"] == asks)]["state"].item()
         assert before.startswith(f"*{state}*: ") and not after.startswith(f"*{state}*: ")
     assert "C2 holds" in last and "C8" not in last, "a claim of which some tables are missing has no word"
+    (more / "12_measures.csv").unlink()
+    table = pd.read_csv(results / "16_measures.csv")
+    pd.concat([table, table.assign(seed=table["seed"] + 5)]).to_csv(more / "16_measures.csv", index=False)
+    last = readme.more_seeds_table(tmp_path).splitlines()[-1]
+    judged = judging.judge_configurations(results).query("configuration == 'as it is'")
+    assert f"of the {len(judged)} criteria" in last, "notebook 16 has them of the profile as it is"
+    assert "C2 holds" in last and "C8 contradicted" in last and "C4" not in last
 
 
 def test_missing_marks_and_tables_are_one_line(tmp_path):

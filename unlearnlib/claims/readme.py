@@ -170,7 +170,7 @@ def verdicts_table(folder: Path) -> str:
         raise UserError(f"no {folder / WIDER / CONFIGURATIONS}.csv: run --profile {WIDER} --publish")
     table = judging.verdicts(criteria, judging.judge_configurations(folder / WIDER)).astype({"n": float})
     states = judging.states(criteria).set_index("claim")
-    real = in_real_model(folder / REAL) if (folder / REAL).is_dir() else None
+    real = words_of(judged_in(folder / REAL)) if (folder / REAL).is_dir() else None
     heads = ["claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
              "elsewhere, as far as asked there", "notebook"]  # fmt: skip
     if real is not None:
@@ -196,20 +196,30 @@ def verdicts_table(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def in_real_model(folder: Path) -> dict[str, str]:
-    """Return what the run of the profile REAL, whose tables are in `folder`, says of each claim that it can judge: by
-    all of its criteria, or where some of their tables are missing there by those that notebook 16 asks."""
+def words_of(judged: pd.DataFrame) -> dict[str, str]:
+    """Return the word for each claim that the rows of `judged_in` can judge: by all of its criteria where all are there,
+    else by those that notebook 16 asks."""
+    known = judged[judged["verdict"].ne(judging.CANNOT) & judged["verdict"].ne("")]
+    return known.groupby("claim", sort=False)["verdict"].first().to_dict()
+
+
+def judged_in(folder: Path) -> pd.DataFrame:
+    """Return the rows of `judging.judge` of another profile's tables, and where its run had notebook 16 and not those of
+    a claim's own tables, what that says of the profile as it is."""
     whole = judging.judge(folder)
-    words = whole[whole["verdict"] != judging.CANNOT].groupby("claim", sort=False)["verdict"].first().to_dict()
+    if not (folder / f"{CONFIGURATIONS}.csv").is_file():
+        return whole
     asked = judging.judge_configurations(folder)
-    asked = asked[asked["configuration"].eq(AS_IT_IS) & asked["verdict"].ne(judging.CANNOT)]
-    return {**asked.groupby("claim", sort=False)["verdict"].first().to_dict(), **words}
+    asked = asked[asked["configuration"].eq(AS_IT_IS)]
+    complete = whole["verdict"].ne(judging.CANNOT) & whole["verdict"].ne("")
+    rows = pd.concat([whole[complete], asked[~asked["claim"].isin(whole.loc[complete, "claim"])], whole[~complete]])
+    return rows.drop_duplicates(["claim", "criterion"])
 
 
 def more_seeds_table(folder: Path) -> str:
-    """Return what becomes of the criteria over more seeds, in markdown: of those that the run of the profile MORE (its
+    """Return what becomes of the criteria over new seeds, in markdown: of those that the run of the profile MORE (its
     tables lie in a folder of that name) can judge, how many have the same word there, and a row for every other one."""
-    own, more = _read(folder, "15_criteria"), judging.judge(folder / MORE)
+    own, more = _read(folder, "15_criteria"), judged_in(folder / MORE)
     both = own.merge(more, on=["claim", "criterion"], suffixes=("", MARK))
     tested = both["state"].ne(judging.UNTESTED) & both[f"state{MARK}"].ne(judging.UNTESTED)
     both = both[tested & (both[f"n{MARK}"] > both["n"])]
@@ -222,11 +232,10 @@ def more_seeds_table(folder: Path) -> str:
         other = row[[name for name in row.index if name.endswith(MARK)]].rename(lambda name: name.removesuffix(MARK))
         cells = [row["claim"], row["criterion"], *(f"*{one['state']}*: {_number(one)}" for one in (row, other))]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    words = more[more["verdict"] != judging.CANNOT].groupby("claim", sort=False)["verdict"].first()
     before = own.groupby("claim", sort=False)["verdict"].first()
     said = ", ".join(
         f"{claim} {word}" + (f" ({few}: {before[claim]})" if word != before[claim] else "")
-        for claim, word in words.items()
+        for claim, word in words_of(more).items()
     )
     same = len(both) - len(differ)
     lines += [
