@@ -197,15 +197,15 @@ def verdicts_table(folder: Path) -> str:
 
 
 def words_of(judged: pd.DataFrame) -> dict[str, str]:
-    """Return the word for each claim that the rows of `judged_in` can judge: by all of its criteria where all are there,
+    """Return the word for each claim that rows of `judged_in` can judge: by all of its criteria where all are there,
     else by those that notebook 16 asks."""
     known = judged[judged["verdict"].ne(judging.CANNOT) & judged["verdict"].ne("")]
     return known.groupby("claim", sort=False)["verdict"].first().to_dict()
 
 
 def judged_in(folder: Path) -> pd.DataFrame:
-    """Return the rows of `judging.judge` of another profile's tables, and where its run had notebook 16 and not those of
-    a claim's own tables, what that says of the profile as it is."""
+    """Return the rows of `judging.judge` of another profile's tables, and where its run had notebook 16 and not those
+    of a claim's own tables, what that says of the profile as it is."""
     whole = judging.judge(folder)
     if not (folder / f"{CONFIGURATIONS}.csv").is_file():
         return whole
