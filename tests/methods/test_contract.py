@@ -15,7 +15,14 @@ from unlearnlib.methods.trained import Steps, mean_loss
 from unlearnlib.training.watch import watch
 
 FORGET = ["text-0", "text-2", "text-6"]
+SHORT = {"steps": 2, "every": 1, "batch_size": 2}
 OPTIONS = {
+    **{
+        name: SHORT
+        for name in (
+            *("trained ascent", "KL ascent", "NPO", "NPO, retaining", "SimNPO", "SimNPO, retaining", "retained only"),
+        )
+    },
     "gradient difference": {"steps": 6, "every": 2, "batch_size": 2, "learning_rate": 1e-3},
     "fuzzy": {"query": "text 2", "threshold": 100},
     "in turn": {"longest": 0.05},
@@ -24,10 +31,11 @@ OPTIONS = {
 
 def _fresh(folder):
     def keep(compute, name=""):
-        if not folder.exists():
-            folder.mkdir()
-            compute(folder)
-        return folder
+        place = folder / (name or "any")
+        if not place.exists():
+            place.mkdir(parents=True)
+            compute(place)
+        return place
 
     return keep
 

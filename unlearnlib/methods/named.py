@@ -1,9 +1,12 @@
 """The methods by name: what `Variant(name, method)` finds."""
 
+from unlearnlib.methods.ascent import trained_ascent
 from unlearnlib.methods.fuzzy_matching import fuzzy_ascent
 from unlearnlib.methods.gradient_difference import gradient_difference
 from unlearnlib.methods.iterative import in_turn, iterative_removal
+from unlearnlib.methods.kl_ascent import kl_ascent
 from unlearnlib.methods.live import live_ascent
+from unlearnlib.methods.npo import npo, npo_retaining
 from unlearnlib.methods.others import others_ascent
 from unlearnlib.methods.per_point import per_point_steps
 from unlearnlib.methods.preconditioned import early_preconditioned_ascent, preconditioned_ascent
@@ -12,6 +15,8 @@ from unlearnlib.methods.random_direction import random_direction, random_signs
 from unlearnlib.methods.recorded import recorded_ascent
 from unlearnlib.methods.repair import repaired
 from unlearnlib.methods.request import Method
+from unlearnlib.methods.retained_only import retained_only
+from unlearnlib.methods.simnpo import simnpo, simnpo_retaining
 from unlearnlib.methods.taken_back import taken_back
 from unlearnlib.methods.truncated import truncated_retraining
 
@@ -32,4 +37,11 @@ METHODS = {
     "early preconditioned": Method(early_preconditioned_ascent, frozenset({"forget", "record", "watched"})),
     "others": Method(others_ascent, frozenset({"watched", "second_moments"})),
     "random signs": Method(random_signs, frozenset({"forget", "record", "second_moments"})),
+    "trained ascent": Method(trained_ascent, frozenset({"forget", "keep"})),
+    "KL ascent": Method(kl_ascent, frozenset({"forget", "retain", "keep"})),
+    "NPO": Method(npo, frozenset({"forget", "keep"})),
+    "NPO, retaining": Method(npo_retaining, frozenset({"forget", "retain", "keep"})),
+    "SimNPO": Method(simnpo, frozenset({"forget", "keep"})),
+    "SimNPO, retaining": Method(simnpo_retaining, frozenset({"forget", "retain", "keep"})),
+    "retained only": Method(retained_only, frozenset({"retain", "keep"})),
 }
