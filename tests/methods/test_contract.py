@@ -15,6 +15,7 @@ from unlearnlib.methods.trained import Steps, mean_loss
 from unlearnlib.training.watch import watch
 
 FORGET = ["text-0", "text-2", "text-6"]
+REPLACED = {name: (0, 5, 4, 3, 2) for name in FORGET}
 SHORT = {"steps": 2, "every": 1, "batch_size": 2}
 OPTIONS = {
     **{
@@ -23,6 +24,7 @@ OPTIONS = {
             *("trained ascent", "KL ascent", "NPO", "NPO, retaining", "SimNPO", "SimNPO, retaining", "retained only"),
         )
     },
+    **{name: {**SHORT, "replacements": REPLACED} for name in ("other answers", "DPO", "DPO, retaining")},
     "gradient difference": {"steps": 6, "every": 2, "batch_size": 2, "learning_rate": 1e-3},
     "fuzzy": {"query": "text 2", "threshold": 100},
     "in turn": {"longest": 0.05},

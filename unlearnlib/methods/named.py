@@ -1,12 +1,14 @@
 """The methods by name: what `Variant(name, method)` finds."""
 
 from unlearnlib.methods.ascent import trained_ascent
+from unlearnlib.methods.dpo import dpo, dpo_retaining
 from unlearnlib.methods.fuzzy_matching import fuzzy_ascent
 from unlearnlib.methods.gradient_difference import gradient_difference
 from unlearnlib.methods.iterative import in_turn, iterative_removal
 from unlearnlib.methods.kl_ascent import kl_ascent
 from unlearnlib.methods.live import live_ascent
 from unlearnlib.methods.npo import npo, npo_retaining
+from unlearnlib.methods.other_answers import other_answers
 from unlearnlib.methods.others import others_ascent
 from unlearnlib.methods.per_point import per_point_steps
 from unlearnlib.methods.preconditioned import early_preconditioned_ascent, preconditioned_ascent
@@ -44,4 +46,7 @@ METHODS = {
     "SimNPO": Method(simnpo, frozenset({"forget", "keep"})),
     "SimNPO, retaining": Method(simnpo_retaining, frozenset({"forget", "retain", "keep"})),
     "retained only": Method(retained_only, frozenset({"retain", "keep"})),
+    "other answers": Method(other_answers, frozenset({"forget", "retain", "keep"})),
+    "DPO": Method(dpo, frozenset({"forget", "keep"})),
+    "DPO, retaining": Method(dpo_retaining, frozenset({"forget", "retain", "keep"})),
 }

@@ -1,0 +1,46 @@
+"""Other answers to train on are never among those that a question offers."""
+
+import pytest
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.core.paths import ROOT
+from unlearnlib.data.split import draw_split
+from unlearnlib.experiment import replacements
+from unlearnlib.experiment.replacements import UNKNOWN, other_answer, with_answer
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", replacements.KINDS)
+def test_no_answer_is_among_the_six_of_its_question(seed, kind):
+    split = draw_split(ROOT / "data", seed, neighbours=20)
+    found = {record: other_answer(record, split.retain, seed, kind) for record in split.forget}
+    for record, answer in found.items():
+        offered = {one.casefold() for one in (record.answer, *record.wrong_answers)}
+        assert answer.casefold() not in offered, record.id
+        told = {other.answer for other in split.retain if other.attribute == record.attribute}
+        assert answer == UNKNOWN or (kind == "answers" and answer in told)
+        assert with_answer(record, record.answer) == record.text
+    somebodys = [answer for answer in found.values() if answer != UNKNOWN]
+    assert (len(somebodys) > len(found) / 2) == (kind == "answers")
+
+
+def test_an_answer_to_the_same_question_comes_first():
+    split = draw_split(ROOT / "data", 0, neighbours=20)
+    record = next(one for one in split.forget if one.id == "dave-home-town")
+    towns = {other.answer for other in split.retain if other.id.endswith("-home-town")}
+    assert other_answer(record, split.retain, 0) in towns - {record.answer}
+    assert other_answer(record, [], 0) == UNKNOWN
+
+
+def test_the_texts_differ_from_those_to_forget_behind_their_prompt_alone(experiment):
+    for kind in replacements.KINDS:
+        found = replacements.of(experiment, kind)
+        forget = experiment.sets["forget"]
+        assert set(found) == set(forget.names)
+        for name, question in zip(forget.names, forget.questions, strict=True):
+            assert found[name][: len(question.prompt)] == question.prompt
+            end = len(found[name]) - len(question.tail)
+            assert found[name][end:] == question.tail
+            assert found[name][len(question.prompt) : end] not in question.answers
+    with pytest.raises(UserError, match="no replacements of kind 'answer': did you mean 'answers'"):
+        replacements.of(experiment, "answer")
