@@ -24,7 +24,9 @@ OPTIONS = {
             *("trained ascent", "KL ascent", "NPO", "NPO, retaining", "SimNPO", "SimNPO, retaining", "retained only"),
         )
     },
-    **{name: {**SHORT, "replacements": REPLACED} for name in ("other answers", "DPO", "DPO, retaining")},
+    **{name: {**SHORT, "replacements": REPLACED} for name in ("other answers", "DPO", "DPO, retaining", "saliency")},
+    **{name: {"steps": 2, "batch_size": 2} for name in ("task vector", "own task vector")},
+    "dampening": {"against": "retained"},  # of few texts none matters more than thrice as much as all of them
     "gradient difference": {"steps": 6, "every": 2, "batch_size": 2, "learning_rate": 1e-3},
     "fuzzy": {"query": "text 2", "threshold": 100},
     "in turn": {"longest": 0.05},

@@ -1,12 +1,14 @@
 """The methods by name: what `Variant(name, method)` finds."""
 
 from unlearnlib.methods.ascent import trained_ascent
+from unlearnlib.methods.dampening import selective_dampening
 from unlearnlib.methods.dpo import dpo, dpo_retaining
 from unlearnlib.methods.fuzzy_matching import fuzzy_ascent
 from unlearnlib.methods.gradient_difference import gradient_difference
 from unlearnlib.methods.iterative import in_turn, iterative_removal
 from unlearnlib.methods.kl_ascent import kl_ascent
 from unlearnlib.methods.live import live_ascent
+from unlearnlib.methods.noise import fisher_noise, noise
 from unlearnlib.methods.npo import npo, npo_retaining
 from unlearnlib.methods.other_answers import other_answers
 from unlearnlib.methods.others import others_ascent
@@ -18,8 +20,10 @@ from unlearnlib.methods.recorded import recorded_ascent
 from unlearnlib.methods.repair import repaired
 from unlearnlib.methods.request import Method
 from unlearnlib.methods.retained_only import retained_only
+from unlearnlib.methods.saliency import saliency_unlearning
 from unlearnlib.methods.simnpo import simnpo, simnpo_retaining
 from unlearnlib.methods.taken_back import taken_back
+from unlearnlib.methods.task_arithmetic import negated_own_task_vector, negated_task_vector
 from unlearnlib.methods.truncated import truncated_retraining
 
 METHODS = {
@@ -49,4 +53,10 @@ METHODS = {
     "other answers": Method(other_answers, frozenset({"forget", "retain", "keep"})),
     "DPO": Method(dpo, frozenset({"forget", "keep"})),
     "DPO, retaining": Method(dpo_retaining, frozenset({"forget", "retain", "keep"})),
+    "task vector": Method(negated_task_vector, frozenset({"forget", "base", "keep"})),
+    "own task vector": Method(negated_own_task_vector, frozenset({"forget", "keep"})),
+    "noise": Method(noise, frozenset()),
+    "Fisher noise": Method(fisher_noise, frozenset({"retain"})),
+    "dampening": Method(selective_dampening, frozenset({"forget", "retain"})),
+    "saliency": Method(saliency_unlearning, frozenset({"forget", "retain", "record", "keep"})),
 }
