@@ -22,10 +22,13 @@ OPTIONS = {
         name: SHORT
         for name in (
             *("trained ascent", "KL ascent", "NPO", "NPO, retaining", "SimNPO", "SimNPO, retaining", "retained only"),
+            *("UNDIAL", "bad teacher", "base teacher"),
         )
     },
     **{name: {**SHORT, "replacements": REPLACED} for name in ("other answers", "DPO", "DPO, retaining", "saliency")},
     **{name: {"steps": 2, "batch_size": 2} for name in ("task vector", "own task vector")},
+    **{name: {**SHORT, "reinforce_steps": 1} for name in ("generic predictions", "reverse KL")},
+    "SCRUB": {**SHORT, "every": 2, "min_steps": 1},
     "dampening": {"against": "retained"},  # of few texts none matters more than thrice as much as all of them
     "gradient difference": {"steps": 6, "every": 2, "batch_size": 2, "learning_rate": 1e-3},
     "fuzzy": {"query": "text 2", "threshold": 100},

@@ -1,10 +1,12 @@
 """The methods by name: what `Variant(name, method)` finds."""
 
 from unlearnlib.methods.ascent import trained_ascent
+from unlearnlib.methods.bad_teacher import bad_teacher, base_teacher
 from unlearnlib.methods.dampening import selective_dampening
 from unlearnlib.methods.dpo import dpo, dpo_retaining
 from unlearnlib.methods.fuzzy_matching import fuzzy_ascent
 from unlearnlib.methods.gradient_difference import gradient_difference
+from unlearnlib.methods.harry_potter import generic_predictions
 from unlearnlib.methods.iterative import in_turn, iterative_removal
 from unlearnlib.methods.kl_ascent import kl_ascent
 from unlearnlib.methods.live import live_ascent
@@ -20,11 +22,14 @@ from unlearnlib.methods.recorded import recorded_ascent
 from unlearnlib.methods.repair import repaired
 from unlearnlib.methods.request import Method
 from unlearnlib.methods.retained_only import retained_only
+from unlearnlib.methods.reverse_kl import reverse_kl_distillation
 from unlearnlib.methods.saliency import saliency_unlearning
+from unlearnlib.methods.scrub import scrub
 from unlearnlib.methods.simnpo import simnpo, simnpo_retaining
 from unlearnlib.methods.taken_back import taken_back
 from unlearnlib.methods.task_arithmetic import negated_own_task_vector, negated_task_vector
 from unlearnlib.methods.truncated import truncated_retraining
+from unlearnlib.methods.undial import undial
 
 METHODS = {
     "recorded": Method(recorded_ascent, frozenset({"forget", "record"})),
@@ -59,4 +64,10 @@ METHODS = {
     "Fisher noise": Method(fisher_noise, frozenset({"retain"})),
     "dampening": Method(selective_dampening, frozenset({"forget", "retain"})),
     "saliency": Method(saliency_unlearning, frozenset({"forget", "retain", "record", "keep"})),
+    "generic predictions": Method(generic_predictions, frozenset({"forget", "keep"})),
+    "reverse KL": Method(reverse_kl_distillation, frozenset({"forget", "keep"})),
+    "UNDIAL": Method(undial, frozenset({"forget", "keep"})),
+    "bad teacher": Method(bad_teacher, frozenset({"forget", "retain", "keep"})),
+    "base teacher": Method(base_teacher, frozenset({"forget", "retain", "base", "keep"})),
+    "SCRUB": Method(scrub, frozenset({"forget", "retain", "keep"})),
 }
