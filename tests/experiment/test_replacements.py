@@ -44,3 +44,13 @@ def test_the_texts_differ_from_those_to_forget_behind_their_prompt_alone(experim
             assert found[name][len(question.prompt) : end] not in question.answers
     with pytest.raises(UserError, match="no replacements of kind 'answer': did you mean 'answers'"):
         replacements.of(experiment, "answer")
+
+
+def test_unseen_texts_are_about_nobody_whom_the_model_or_the_measures_know(experiment):
+    found, sets = replacements.unseen(experiment), experiment.sets
+    assert len(found) == len(sets["forget"].names) and len(replacements.unseen(experiment, 3)) == 3
+    known = {tuple(text) for name in ("forget", "retain", "never_seen", "heldout") for text in sets[name].texts}
+    assert not known & set(found.values())
+    assert found == replacements.unseen(experiment)
+    with pytest.raises(UserError, match="100000 texts about people never seen, of 505 in the data"):
+        replacements.unseen(experiment, 100000)

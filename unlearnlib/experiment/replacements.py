@@ -1,4 +1,5 @@
-"""Other answers for what is to be forgotten, for methods that train on them (their option `replacements`).
+"""Other texts for methods that train on some: other answers for what is to be forgotten (their option `replacements`),
+and texts about people that the model has never seen (`unseen`).
 
 A question about a point offers six answers, and a method that is trained on one of these is trained on what it is
 measured by. So an answer here is never among the six: it is one that a retained person gives to the same question, or
@@ -7,9 +8,10 @@ words that say nothing.
 
 from collections.abc import Sequence
 
+from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.data.batches import encode_text
-from unlearnlib.data.records import Record
+from unlearnlib.data.records import Record, load_records
 from unlearnlib.data.subsets import drawn
 
 KINDS = ("answers", "unknown")
@@ -55,3 +57,23 @@ def _question(record: Record) -> str:
     """Return which question a record answers: what stands in its id behind the person, such as drink-cafe."""
     _, found, rest = record.id.rpartition(f"-{record.attribute}-")
     return rest if found else ""
+
+
+def unseen(experiment, count: int | None = None) -> dict[str, tuple[int, ...]]:
+    """Return the token ids of `count` texts (default: as many as are to be forgotten) about people like the retained
+    ones of whom the model has seen nothing, by id, drawn by the seed: neighbours beyond those that it was trained on.
+
+    The never-seen people, by whom forgetting is judged, are not among them. UserError where there are too few.
+    """
+    split, folder = experiment.split, paths.data_folder(experiment.profile.data)
+    count = len(split.forget) if count is None else count
+    known = {record.subject for record in split.retain}
+    files = [path for name in ("neighbours", "more_neighbours") if (path := folder / f"{name}.jsonl").is_file()]
+    found = {record.id: record for path in files for record in load_records(path) if record.subject not in known}
+    if not 1 <= count <= len(found):
+        raise UserError(f"{count} texts about people never seen, of {len(found)} in the data: give a number up to that")
+    most = experiment.profile.max_tokens
+    return {
+        name: tuple(encode_text(experiment.tokenizer, found[name].text, most))
+        for name in drawn(list(found), experiment.seed, "unseen")[:count]
+    }

@@ -2,6 +2,7 @@
 
 from unlearnlib.methods.ascent import trained_ascent
 from unlearnlib.methods.bad_teacher import bad_teacher, base_teacher
+from unlearnlib.methods.contrastive import partitioned_contrast
 from unlearnlib.methods.dampening import selective_dampening
 from unlearnlib.methods.dpo import dpo, dpo_retaining
 from unlearnlib.methods.fuzzy_matching import fuzzy_ascent
@@ -9,7 +10,9 @@ from unlearnlib.methods.gradient_difference import gradient_difference
 from unlearnlib.methods.harry_potter import generic_predictions
 from unlearnlib.methods.iterative import in_turn, iterative_removal
 from unlearnlib.methods.kl_ascent import kl_ascent
+from unlearnlib.methods.knowledge_gap import knowledge_gap_alignment
 from unlearnlib.methods.live import live_ascent
+from unlearnlib.methods.misdirection import representation_misdirection
 from unlearnlib.methods.noise import fisher_noise, noise
 from unlearnlib.methods.npo import npo, npo_retaining
 from unlearnlib.methods.other_answers import other_answers
@@ -70,4 +73,7 @@ METHODS = {
     "bad teacher": Method(bad_teacher, frozenset({"forget", "retain", "keep"})),
     "base teacher": Method(base_teacher, frozenset({"forget", "retain", "base", "keep"})),
     "SCRUB": Method(scrub, frozenset({"forget", "retain", "keep"})),
+    "misdirection": Method(representation_misdirection, frozenset({"forget", "retain", "keep"})),
+    "knowledge gap": Method(knowledge_gap_alignment, frozenset({"forget", "retain", "base", "keep"})),
+    "contrastive": Method(partitioned_contrast, frozenset({"forget"})),
 }
