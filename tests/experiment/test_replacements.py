@@ -7,6 +7,8 @@ from unlearnlib.core.paths import ROOT
 from unlearnlib.data.split import draw_split
 from unlearnlib.experiment import replacements
 from unlearnlib.experiment.replacements import UNKNOWN, other_answer, with_answer
+from unlearnlib.experiment.variants import Variant
+from unlearnlib.influence.removal import NEWTON
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -54,3 +56,15 @@ def test_unseen_texts_are_about_nobody_whom_the_model_or_the_measures_know(exper
     assert found == replacements.unseen(experiment)
     with pytest.raises(UserError, match="100000 texts about people never seen, of 505 in the data"):
         replacements.unseen(experiment, 100000)
+
+
+def test_methods_that_need_them_run_in_an_experiment(experiment):
+    short = {"steps": 2, "every": 2, "batch_size": 2}
+    before = experiment.references().query("method == 'finetuned' and set == 'forget' and metric == 'text_nll'")
+    for variant, effort in (
+        (Variant("DPO", "DPO", options={**short, "replacements": replacements.of(experiment)}), 2.0),
+        (Variant("gap", "knowledge gap", options={**short, "unseen": replacements.unseen(experiment)}), 2.0),
+        (Variant("Newton step", NEWTON, layers="ln_f"), 1.0),
+    ):
+        after = experiment.at_step(variant, effort, ["forget"]).query("metric == 'text_nll'")
+        assert after["value"].mean() != pytest.approx(before["value"].mean(), rel=1e-6), variant.name

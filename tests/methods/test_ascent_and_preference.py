@@ -35,7 +35,7 @@ def test_trained_ascent_descends_along_minus_the_loss_in_one_batch(asked, other,
     assert torch.allclose(loss(other, *batch), -mean_nll(other, batch[0]))
     with captured("trained ascent") as found:
         METHODS["trained ascent"].path(asked)
-    assert found[0][2].batch_size == len(FORGET) and found[0][2].learning_rate == 5e-5
+    assert found[0][2].batch_size == len(FORGET)
 
 
 def test_retained_texts_alone_are_all_that_it_sees(asked, other, batch):

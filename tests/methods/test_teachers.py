@@ -6,8 +6,9 @@ from unlearning import FORGET, captured, gradient, kl, log_p, loss_of, of_next, 
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.methods import bad_teacher, harry_potter
-from unlearnlib.methods.losses import divergence
+from unlearnlib.methods.losses import divergence, further_trained
 from unlearnlib.methods.named import METHODS
+from unlearnlib.methods.trained import Steps
 
 SHORT = {"reinforce_steps": 3, "reinforce_rate": 3e-3}
 
@@ -60,7 +61,7 @@ def test_where_the_target_is_the_model_to_start_from_nothing_is_to_be_learnt(ask
 
 @pytest.fixture(scope="module")
 def reinforced(asked):
-    return harry_potter.reinforced_model(asked, 3, 3e-3, 8)
+    return harry_potter.reinforced_model(asked, Steps(3, 3, 8, 3e-3)).value
 
 
 @pytest.mark.parametrize("name", ["generic predictions", "reverse KL"])
@@ -198,6 +199,7 @@ def test_the_first_steps_make_the_forget_set_less_likely(recorded, make_model, s
     [
         ("generic predictions", {"alpha": -1.0}, r"alpha -1\.0 makes no sense here"),
         ("reverse KL", {"alpha": -1.0}, r"alpha -1\.0 makes no sense here"),
+        ("reverse KL", {"reinforce_steps": 0}, "steps 0 leads nowhere"),
         ("UNDIAL", {"beta": -3.0}, r"beta -3\.0 makes no sense here"),
         ("bad teacher", {"retain_weight": -1.0}, r"retain_weight -1\.0 makes no sense here"),
         ("SCRUB", {"every": 3}, "a stop after every 3 steps parts a turn of 4: let `every` be a multiple of 4"),
@@ -208,3 +210,13 @@ def test_the_first_steps_make_the_forget_set_less_likely(recorded, make_model, s
 def test_a_slip_in_a_hyperparameter_is_one_line(asked, name, options, line):
     with pytest.raises(UserError, match=line):
         loss_of(name, asked, **options)
+
+
+def test_a_further_training_that_goes_wrong_is_named_with_its_step(make_model, sequences):
+    broken = make_model()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    with pytest.raises(UserError, match="task vector: the loss became nan in step 1: lower its learning rate"):
+        further_trained(broken, sequences, Steps(2, 2, 2), 0, "task vector")
+    with pytest.raises(UserError, match="no texts to train on"):
+        further_trained(broken, {}, Steps(2, 2, 2), 0, "task vector")

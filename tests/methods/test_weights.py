@@ -62,6 +62,32 @@ def test_a_task_vector_from_the_base_to_the_start_leads_back_to_the_base(asked, 
     assert all(torch.allclose(value, base[name], atol=1e-12) for name, value in found.items())
 
 
+@pytest.mark.parametrize("name", ["task vector", "other answers", "DPO", "saliency"])
+def test_what_was_known_becomes_less_likely(recorded, make_model, sequences, tmp_path, name):
+    request = request_of(recorded.start, sequences, tmp_path, base=make_model(), record=recorded.record)
+    options = {"steps": 4, "batch_size": 3, "learning_rate": 2e-3}
+    if name != "task vector":
+        options |= {"every": 4, "replacements": REPLACED}
+    path = METHODS[name].path(request, **options)
+    losses = []
+    for effort in (0.0, 0.5 if path.stops is None else 4.0):
+        with path.at(effort) as model, torch.no_grad():
+            losses.append(mean_loss(model, list(request.forget.values())).item())
+    assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize("name", ["task vector", "noise", "Fisher noise", "dampening", "contrastive"])
+def test_only_the_layers_named_move(asked, name):
+    options = {
+        "task vector": {"steps": 1, "batch_size": 3},
+        "dampening": {"against": "retained"},
+        "contrastive": {"replacements": REPLACED},
+    }
+    path, start = METHODS[name].path(asked, layers="h.0+ln_f", **options.get(name, {})), weights(asked.start)
+    moved = {key for key, value in at(path, 2.0).items() if not torch.equal(value, start[key])}
+    assert moved and moved <= set(asked.selections("h.0+ln_f"))
+
+
 # Importance, dampening, noise
 
 

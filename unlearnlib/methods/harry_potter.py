@@ -36,7 +36,7 @@ def generic_predictions(
     little is generic about the target. The further training counts in `seconds`, not in the effort.
     """
     not_negative("alpha", alpha)
-    reinforced = Later(lambda: reinforced_model(request, reinforce_steps, reinforce_rate, batch_size))
+    reinforced = reinforced_model(request, Steps(reinforce_steps, reinforce_steps, batch_size, reinforce_rate))
 
     def loss(model, forget, retained):
         logits, weights = predictions(model, forget)
@@ -46,10 +46,9 @@ def generic_predictions(
     return trained(request, loss, how, request.forget, "generic predictions")
 
 
-def reinforced_model(request: Request, steps: int, learning_rate: float, batch_size: int):
-    """Return the model to start from, trained for some steps more on the texts to forget."""
-    how = Steps(steps, steps, batch_size, learning_rate)
-    return further_trained(request.start, request.forget, how, request.seed, "reinforced model")
+def reinforced_model(request: Request, how: Steps) -> Later:
+    """Return the model to start from, trained by `how` on the texts to forget: made when it is first asked for."""
+    return Later(lambda: further_trained(request.start, request.forget, how, request.seed, "reinforced model"))
 
 
 def generic_target(request: Request, reinforced: Later, texts, alpha: float) -> torch.Tensor:

@@ -102,13 +102,18 @@ def other_texts(request, replacements) -> Callable[[Batch], list[Sequence[int]]]
 
 def further_trained(model, texts: Texts, how: Steps, seed: int, title: str):
     """Return a copy of `model`, trained by `how` on the mean loss of some texts: a teacher, or the end of a task
-    vector. Batches and optimizer are those of unlearnlib.methods.trained."""
+    vector. Batches and optimizer are those of unlearnlib.methods.trained. UserError where the loss is not finite."""
     result = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(result.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
-    turns = _in_turn(texts, seed, how.batch_size, title)
+    turns = _in_turn(texts, seed, how.batch_size, "train on")
     with torch.enable_grad():
-        for _ in tqdm(range(how.steps), desc=title, unit="step", leave=False):
-            mean_loss(result, next(turns)).backward()
+        for step in tqdm(range(1, how.steps + 1), desc=title, unit="step", leave=False):
+            value = mean_loss(result, next(turns))
+            if not torch.isfinite(value.detach()):
+                raise UserError(
+                    f"{title}: the loss became {float(value.detach())} in step {step}: lower its learning rate"
+                )
+            value.backward()
             torch.nn.utils.clip_grad_norm_(result.parameters(), how.gradient_clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

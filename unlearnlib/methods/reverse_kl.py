@@ -3,7 +3,7 @@
 from unlearnlib.methods.harry_potter import generic_target, reinforced_model
 from unlearnlib.methods.losses import divergence, not_negative, predictions
 from unlearnlib.methods.path import Path
-from unlearnlib.methods.request import Later, Request
+from unlearnlib.methods.request import Request
 from unlearnlib.methods.trained import Steps, trained
 
 
@@ -27,7 +27,7 @@ def reverse_kl_distillation(
     more, so how far it can go is up to alpha. The further training counts in `seconds`, not in the effort.
     """
     not_negative("alpha", alpha)
-    reinforced = Later(lambda: reinforced_model(request, reinforce_steps, reinforce_rate, batch_size))
+    reinforced = reinforced_model(request, Steps(reinforce_steps, reinforce_steps, batch_size, reinforce_rate))
 
     def loss(model, forget, retained):
         logits, weights = predictions(model, forget)
