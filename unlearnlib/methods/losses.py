@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
+from unlearnlib.methods.request import Request
 from unlearnlib.methods.trained import Steps, Texts, _in_turn, mean_loss
 
 Batch = Sequence[Sequence[int]]
@@ -80,7 +81,7 @@ def centred(logits: torch.Tensor) -> torch.Tensor:
     return logits - logits.mean(-1, keepdim=True)
 
 
-def other_texts(request, replacements) -> Callable[[Batch], list[Sequence[int]]]:
+def other_texts(request: Request, replacements: Texts | None) -> Callable[[Batch], list[Sequence[int]]]:
     """Return the function that puts in the place of each text to forget the one that `replacements` has under its id
     (token ids of the same text with another answer; unlearnlib.experiment.replacements makes some).
 
@@ -114,7 +115,8 @@ def further_trained(model, texts: Texts, how: Steps, seed: int, title: str):
                     f"{title}: the loss became {float(value.detach())} in step {step}: lower its learning rate"
                 )
             value.backward()
-            torch.nn.utils.clip_grad_norm_(result.parameters(), how.gradient_clip)
+            if how.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(result.parameters(), how.gradient_clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
     return result

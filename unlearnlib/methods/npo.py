@@ -28,7 +28,8 @@ def npo(
     start from, log-probabilities are sums over a text's tokens, beta 0.1 as theirs. Its gradient is that of
     ascent on these sums, times 2 p^beta / (p^beta + p_reference^beta): 1 at first, less for a text that is forgotten;
     with beta near 0 it is gradient ascent. What differs: the whole text counts, where theirs is the answer to a
-    question, and the learning rate (theirs 1e-5) is ours.
+    question; the learning rate (theirs 1e-5) is ours; and a step's gradient has a norm of 1 at most, so that the weight
+    tells texts of a batch apart from the first but shortens steps only late.
     """
     return _npo(request, beta, None, Steps(steps, every, batch_size, learning_rate))
 
