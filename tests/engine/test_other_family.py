@@ -1,5 +1,4 @@
-"""The notebooks of the profile smollm2 on a model of its family, as small as that of the tests: the whole path, from the
-command line to the verdicts' tables."""
+"""Notebooks of the profile smollm2 on a tiny model of its family, from the command line to their tables."""
 
 import os
 import subprocess
