@@ -32,6 +32,15 @@ TOGETHER = {
         *MODELS, "all", "embedding", "input_embedding", "output_embedding", "last_blocks", "name_rows",
         "embedding_without_name_rows",
     ),
+    "costs": (
+        "training", "training, points recorded", "unlearning, recorded step", "unlearning, ten points", "evaluation",
+    ),
+    "single gradients": (
+        "gradients, naive loop", "gradients, dense", "gradients, layer by layer", "gradients, factors",
+    ),
+    "what is kept": (
+        "kept, points", "kept, sums", "kept, points of the embedding", "kept, sums of the embedding",
+    ),
     "sets": tuple(SETS),
     "whom a choice hits": ("forget", "namesake", "same answer", "other neighbours"),
 }  # fmt: skip

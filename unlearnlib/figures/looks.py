@@ -94,6 +94,20 @@ LOOKS = {
         for block, color in enumerate(sns.color_palette("cividis", 12).as_hex())
     },
     "ln_f": Look("last layer norm", "#44AA99", "8"),
+    # what the benchmarks measure, and what is kept on disk
+    "training": Look("training", DARK, "s"),
+    "training,_points_recorded": Look("training, points recorded", "#0072B2", "o"),
+    "unlearning,_recorded_step": Look("unlearning, recorded step", "#D55E00", ">"),
+    "unlearning,_ten_points": Look("unlearning, ten points", "#882255", "P"),
+    "evaluation": Look("evaluation", "#E69F00", "^"),
+    "gradients,_naive_loop": Look("naive loop", GREY, "X"),
+    "gradients,_dense": Look("closed form, dense", "#0072B2", "o"),
+    "gradients,_factors": Look("factors", "#E69F00", "^"),
+    "gradients,_layer_by_layer": Look("layer by layer", "#882255", "P"),
+    "kept,_points": Look("factors of every text", "#E69F00", "^"),
+    "kept,_points_of_the_embedding": Look("those of the embedding", "#882255", "P"),
+    "kept,_sums": Look("sum over texts", "#0072B2", "o"),
+    "kept,_sums_of_the_embedding": Look("that of the embedding", "#86BFF9", "v"),
     # the layers, and the method that changes them alone
     **dict.fromkeys(("last_blocks", "last_two_blocks"), Look("last two blocks", "#999999", "d")),
 }
