@@ -9,6 +9,7 @@ NEEDS = {
     "06": (*USUAL, "smaller-sets"),
     "09": (*USUAL, "smaller-sets", *LATE),
     "10": ("09", "halves", "originals", "references"),
+    "17": (),
     "19": (*USUAL, "smaller-sets"),
     "15": ("04", "05", "06", "07", "08", "09", "10", "12", "16", "21"),
 }
@@ -16,7 +17,9 @@ NEEDS = {
 # alone.
 WITHOUT = ("15",)
 # Notebooks that have little to compute once the others have run: once over all seeds, never for a few before.
-SUMMARIES = ("02", "08", "10", "15")
+SUMMARIES = ("02", "08", "10", "15", "17")
+# Files of the repository that a notebook reads beside data/, which counts for all: when one changes, so does it.
+FILES = {"17": ("benchmarks/scaling.csv",)}
 # The others are run for so many seeds at a time, side by side: a run takes a quarter of a minute to start and draw. Of
 # three seeds or more there are two groups at least.
 TOGETHER = 3

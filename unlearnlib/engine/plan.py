@@ -107,9 +107,12 @@ class Job:
             if self.kind:
                 return _jobs().parts(self.profile, self.kind, self.seeds[0], self.share)
             files = fingerprint.beside(self.source)
+            others = [paths.ROOT / name for name in _needed().FILES.get(self.notebook[:2], ())]
+            read = {path.name: fingerprint.files(path) for path in others if path.is_file()}
             return {
                 "cells": fingerprint.code_cells(self.source),
                 **({"files beside it": {path.name: fingerprint.files(path) for path in files}} if files else {}),
+                **({"files read": read} if read else {}),
                 "values": self.values(),
                 "profile": _settings(self.profile),
                 "code": definitions.of(*self._trees(), without=_drawing()),
