@@ -146,3 +146,14 @@ def test_the_axes_meet_and_the_whole_set_begins_with_the_cheapest(benchmark):
             assert one.texts >= benchmark.FEW and one.tokens <= shapes.POSITIONS
             assert benchmark.Configuration(one.model) in chosen
     assert {one.model for one in chosen} == {"1M", "3M", "10M", "30M", "135M"}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_llama_goes_through_every_operation(benchmark, monkeypatch, tmp_path, tied):
+    monkeypatch.setitem(shapes.SHAPES, "tiny", ("Llama", shapes._llama(2, 32, 4, 2, 64, 512, tied)))
+    operations = benchmark.Operations(shapes.build("tiny"), 3, TOKENS, tmp_path / "record")
+    for call in operations.all().values():
+        call()
+    kept, per_token = operations.kept(), 4 * (32 + tied * (32 + 512)) + 8
+    assert kept["kept, points of the embedding"] == 3 * (TOKENS - 1) * per_token
+    assert kept["kept, sums of the embedding"] >= tied * 4 * 512 * 32
