@@ -47,6 +47,7 @@ def test_beyond_what_was_measured_a_law_is_dashed_and_has_its_interval():
     assert {"124M", "7B"} <= {text.get_text() for text in panel.texts}
     bars = [one for one in panel.collections if len(one.get_segments()) == 2]
     assert len(bars) == 2  # training and evaluation, at both marks
+    assert 1e5 < panel.get_xlim()[0] < 1e6 and 7e9 < panel.get_xlim()[1] < 1e11
     low, high = bars[0].get_segments()[1][:, 1]
     assert low < 1e-7 * 7e9 < high
 

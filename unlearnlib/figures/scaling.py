@@ -67,9 +67,9 @@ def growth(rows: pd.DataFrame, x: str, marks: Mapping[str, float] | None = None)
                 open_ = number == 0 and len(lines) > 1
                 beyond = _law(panel, own[own["line"] == line], name, open_, list(marks.values()))
                 bars.append((look(name).color, beyond))
+        _logarithmic(panel, x, title)
         if marks:
             panel.set_xlim(right=2 * max(marks.values()))
-        _logarithmic(panel, x, title)
         panel.autoscale(False)  # no room is made for all of a bar: of few points it spans many powers of ten
         for number, (color, said) in enumerate(bars):
             beside = 1.15 ** (number - (len(bars) - 1) / 2)
@@ -132,7 +132,7 @@ def room(measured: pd.DataFrame, counted: pd.DataFrame):
         axes.plot(ends, [dense, dense], color=color, linewidth=1.2, linestyle=DASHED, zorder=2)
         axes.plot(at, dense, marker="o", markersize=12, markerfacecolor="none", markeredgecolor=color, zorder=4)
         axes.annotate(
-            f"{model}: {at:.0f} tokens", (at, dense), xytext=(0, 10), textcoords="offset points", ha="center",
+            f"{model}: {at:.0f} tokens", (at, dense), xytext=(-8, 8), textcoords="offset points", ha="right",
             fontsize=8.5, color=color,
         )  # fmt: skip
     _logarithmic(axes, "length of a text (tokens)", "one text's gradient (bytes)")
