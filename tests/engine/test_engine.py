@@ -199,6 +199,22 @@ def test_a_file_beside_a_notebook_counts_with_what_it_uses(project):
     assert "01_plain" in would_run(project)
 
 
+def test_a_file_that_a_parameter_names_counts_for_that_notebook_alone(project):
+    (project.root / "data" / "own").mkdir()
+    (project.root / "data" / "own" / "mine.txt").write_text("one\n")
+    declared = 'profile: str = "smoke"'
+    edit(
+        "notebooks",
+        "01_plain.ipynb",
+        old=json.dumps(declared)[1:-1],
+        new=json.dumps(f'{declared}\nfile: str = "data/own/mine.txt"')[1:-1],
+    )(project)
+    assert project.run()[0] == 0 and would_run(project) == []
+    (project.root / "data" / "own" / "mine.txt").write_text("two\n")
+    assert would_run(project) == ["01_plain"]
+    assert "files it names, data/own/mine.txt: changed" in project.run("--why", "01")[1]
+
+
 def test_a_figure_drawn_anew_without_a_change_is_the_same_byte_by_byte(project):
     figure = project.run_folder / "figures" / "02_figure.png"
     before = figure.read_bytes()

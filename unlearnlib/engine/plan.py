@@ -107,12 +107,11 @@ class Job:
             if self.kind:
                 return _jobs().parts(self.profile, self.kind, self.seeds[0], self.share)
             files = fingerprint.beside(self.source)
-            others = [paths.ROOT / name for name in _needed().FILES.get(self.notebook[:2], ())]
-            read = {path.name: fingerprint.files(path) for path in others if path.is_file()}
+            texts = self._named()
             return {
                 "cells": fingerprint.code_cells(self.source),
                 **({"files beside it": {path.name: fingerprint.files(path) for path in files}} if files else {}),
-                **({"files read": read} if read else {}),
+                **({"files it names": {name: fingerprint.files(paths.ROOT / name) for name in texts}} if texts else {}),
                 "values": self.values(),
                 "profile": _settings(self.profile),
                 "code": definitions.of(*self._trees(), without=_drawing()),
@@ -121,6 +120,11 @@ class Job:
             }
         except SyntaxError as error:
             raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+
+    def _named(self) -> list[str]:
+        """Return the files of the repository that the notebook's parameters name."""
+        values = {one.default for one in parameters.read(self.source).values() if isinstance(one.default, str)}
+        return sorted(value for value in values if value and (paths.ROOT / value).is_file())
 
     def _trees(self) -> list[ast.AST]:
         """Return the syntax trees of the notebook's cells, and of the files beside it that they import."""
@@ -296,10 +300,15 @@ def _drawing() -> tuple[str, ...]:
 
 @functools.cache
 def _data(own: Path) -> dict[str, str]:
-    """Return a fingerprint of every file of data; texts about it and the programs that made it do not count. Of a
-    profile's `own` folder, where that is another one, the files that are read count too."""
-    skipped = {".md", ".py", ".pyc"}
-    files = sorted(path for path in paths.DATA.rglob("*") if path.is_file() and path.suffix not in skipped)
+    """Return a fingerprint of every file of data; texts about it and the programs that made it do not count, nor do
+    those in data/own, which count for the notebook whose parameters name them. Of a profile's `own` folder, where that
+    is another one, the files that are read count too."""
+    skipped, apart = {".md", ".py", ".pyc"}, paths.DATA / "own"
+    files = sorted(
+        path
+        for path in paths.DATA.rglob("*")
+        if path.is_file() and path.suffix not in skipped and not path.is_relative_to(apart)
+    )
     found = {path.relative_to(paths.DATA).as_posix(): fingerprint.files(path) for path in files}
     others = sorted(own.glob("*.jsonl")) if own != paths.DATA else []
     return {**found, **{f"own {path.name}": fingerprint.files(path) for path in others}}
