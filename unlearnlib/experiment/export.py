@@ -58,27 +58,38 @@ def save(experiment: Experiment, of: Variant | str, folder: str | Path, step_siz
     profile, seed, variant, step size, a fingerprint of what it was made with, and what was measured of it. It appears
     whole or not at all. UserError for a folder that is not empty or cannot be written to, and as Experiment.at.
     """
+    folder = empty(folder)
+    about = card(experiment, of, step_size)  # first: what is measured for it opens the same model
+    with experiment.at(of, step_size) as model:
+        return write(model, experiment.tokenizer, about, folder)
+
+
+def empty(folder: str | Path) -> Path:
+    """Return the whole path of a folder that is not there yet, or empty; UserError for another one."""
     folder = Path(folder).expanduser().absolute()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder: name a new one to save the model in")
-    about = card(experiment, of, step_size)  # first: what is measured for it opens the same model
-    with experiment.at(of, step_size) as model:
-        text = about.replace(DIGEST, replay.digest(model)["parameters"])
-        partial = folder.with_name(f".{folder.name}.partial")
-        try:
-            shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted call
-            partial.mkdir(parents=True)
-            with loading.quiet():
-                model.save_pretrained(partial, state_dict=own_weights(model))
-                experiment.tokenizer.save_pretrained(partial)
-            (partial / "README.md").write_text(text, encoding="utf-8")
-            partial.replace(folder)
-        except OSError as error:
-            raise UserError(
-                f"cannot write to {folder} ({error.strerror}): name a folder that you may write to"
-            ) from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def write(model, tokenizer, about: str, folder: str | Path) -> Path:
+    """Write a model, its tokenizer and its card `about`, in which DIGEST stands for the sha256 of the parameters, into
+    a new folder, and return its path. It appears whole or not at all; UserError as in save."""
+    folder = empty(folder)
+    text = about.replace(DIGEST, replay.digest(model)["parameters"])
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted call
+        partial.mkdir(parents=True)
+        with loading.quiet():
+            model.save_pretrained(partial, state_dict=own_weights(model))
+            tokenizer.save_pretrained(partial)
+        (partial / "README.md").write_text(text, encoding="utf-8")
+        partial.replace(folder)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder} ({error.strerror}): name a folder that you may write to") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
