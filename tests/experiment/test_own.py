@@ -295,7 +295,9 @@ def test_a_question_whose_answer_cannot_be_told_names_its_line(given, tmp_path):
         Own(replace(given, questions_file=str(tmp_path / "q.jsonl")))
 
 
-def test_ways_and_stops_that_there_are_not(mine, monkeypatch):
+def test_ways_and_stops_that_there_are_not_are_told_before_anything_is_trained(given, monkeypatch):
+    monkeypatch.setattr(own, "train", None)
+    mine = Own(replace(given, seed=11))
     for call, line in (
         (lambda: own.way(mine, "preconditionned"), "no method 'preconditionned': did you mean 'preconditioned'"),
         (lambda: own.way(mine, "in turn"), "the way 'in turn' needs .*, not to be had here: take recorded, precond"),
@@ -303,8 +305,10 @@ def test_ways_and_stops_that_there_are_not(mine, monkeypatch):
         (lambda: own.way(mine, epochs="last"), "epochs_of_gradients is 'last': choose from: first, all"),
         (lambda: own.level(mine, "retraind"), "stop is 'retraind', which cannot be had here: did you mean 'retrained'"),
         (lambda: own.level(mine, 0.5), "stop is 0.5: give a perplexity, above 1"),
-        (lambda: own.ends(mine, own.way(mine), 1.0, -1), "repair_steps is -1"),
-        (lambda: own.path(mine, own.way(mine, layers="embeding")), "embeding"),
+        (lambda: own.check_asked(mine, "", -1), "repair_steps is -1: give a whole number from 0 on"),
+        (lambda: own.way(mine, layers="embeding"), "no layer 'embeding' in this model: did you mean 'embedding'"),
+        (lambda: own.way(mine, "gradient difference"), "changes the whole model, not 'embedding' alone: give layers"),
+        (lambda: own.way(mine, options={"epsilom": 1}), "takes no option 'epsilom': did you mean 'epsilon'"),
         (lambda: mine.model("original"), "there is no model 'original' here"),
     ):
         with pytest.raises(UserError, match=line) as raised:

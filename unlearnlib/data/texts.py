@@ -78,7 +78,7 @@ def found(file: str, role: str) -> Path:
     if path.is_dir() or (paths.ROOT / file).is_dir():
         raise UserError(f"{named} {file!r} is a folder: give the path of a file in it")
     beside = next((one.parent for one in (paths.ROOT / file, path) if one.parent.is_dir()), None)
-    others = sorted(other.name for other in beside.iterdir() if other.is_file()) if beside else []
+    others = sorted(other.name for other in beside.iterdir() if other.suffix in (".txt", ".jsonl")) if beside else []
     hint = (
         nearest(path.name, others) if 0 < len(others) <= 20 else "give its path from the repository's folder, or whole"
     )

@@ -10,7 +10,7 @@ from unlearnlib.core.tables import means
 from unlearnlib.data.batches import Question
 from unlearnlib.data.examples import Examples
 from unlearnlib.experiment import export
-from unlearnlib.experiment.own import REFERENCE, START, End, Level, Own, digest, opened, repair_of
+from unlearnlib.experiment.own import REFERENCE, REPAIRED, START, UNLEARNED, End, Level, Own, digest, opened, repair_of
 from unlearnlib.measures import distance, evaluation, generation, membership
 from unlearnlib.measures.similarity import choice_probability
 
@@ -214,6 +214,13 @@ def in_words(rows: pd.DataFrame) -> list[str]:
         before, after = (of(model, name, metric) for model in (START, last))
         if not np.isnan(after):
             found.append(f"{after:.0%} {words}; before, {before:.0%}.")
+    if last == REPAIRED:
+        before, after = (of(model, "keep", "kl") for model in (UNLEARNED, last))
+        if after > before:
+            found.append(
+                f"Repair has taken it further from the retrained model on the texts to keep, {after:.2f} against "
+                f"{before:.2f}: it has read them too often. Take fewer repair_steps, or none."
+            )
     before, after = (of(model, "keep", "perplexity") for model in (START, last))
     found.append(f"The perplexity of the texts to keep is {after:.3g}; before, {before:.3g}.")
     return found

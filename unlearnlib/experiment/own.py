@@ -34,6 +34,7 @@ from unlearnlib.methods.request import FIELDS, Later, Request
 from unlearnlib.methods.trained import Steps, mean_loss
 from unlearnlib.methods.trained import trained as path_of_steps
 from unlearnlib.models import loading
+from unlearnlib.models.layers import resolve
 from unlearnlib.training import storage
 from unlearnlib.training.loop import fine_tune
 from unlearnlib.training.schedule import Plan, schedule
@@ -365,7 +366,7 @@ def way(
     whose recorded gradients it takes, where it takes any (EPOCHS), and other options by name.
 
     For a model that was fine-tuned before live ascent stands in for ways that need recorded gradients. UserError for an
-    unknown name, and for a method that needs what was not given.
+    unknown name, for layers that the model does not have, and for a method that needs what was not given.
     """
     if epochs not in EPOCHS:
         raise UserError(f"epochs_of_gradients is {epochs!r}: {nearest(str(epochs), EPOCHS)}")
@@ -382,6 +383,12 @@ def way(
     asked = [one for one in method.options if found[one].default is inspect.Parameter.empty and one not in options]
     if asked:
         raise UserError(f"the way {name!r} must be told its {asked[0]!r}: give options, such as {{{asked[0]!r}: ...}}")
+    if wrong := [one for one in options if one not in method.options or one == "layers"]:
+        raise UserError(f"the way {name!r} takes no option {wrong[0]!r}: {nearest(wrong[0], method.options)}")
+    if "layers" in method.options:
+        resolve(own.loaded, layers, ())
+    elif layers != "all":
+        raise UserError(f"the way {name!r} changes the whole model, not {layers!r} alone: give layers 'all'")
     return Variant(UNLEARNED, name, layers, {**known, **options})
 
 
@@ -394,18 +401,12 @@ class Level:
     of: str
 
 
-def level(own: Own, stop: str | float = "") -> Level:
-    """Return the level at which unlearning stops, for which no questions are needed.
-
-    stop: `retrained`, that of the retrained model on the texts to forget; `unseen`, that of the fine-tuned model on
-    texts that it never read (right where these are of the same kind); `base`, that of the base model on the texts to
-    forget (further than needed: it does not know their kind either); "": the first of these that there is; a number: a
-    perplexity of one's own. UserError where none can be had.
-    """
+def level_of(own: Own, stop: str | float = "") -> str | float:
+    """Return whose level a `stop` means (see level), or its perplexity; UserError where there is none such."""
     if not isinstance(stop, str):
         if not 1 < stop < float("inf"):
             raise UserError(f"stop is {stop}: give a perplexity, above 1, or one of {', '.join(STOPS)}")
-        return Level(math.log(stop), "given")
+        return stop
     there = {REFERENCE: REFERENCE in own.models, "unseen": bool(own.unseen), BASE: BASE in own.models}
     able = [name for name in STOPS if there[name]]
     if not able:
@@ -415,7 +416,20 @@ def level(own: Own, stop: str | float = "") -> Level:
         )
     if stop and stop not in able:
         raise UserError(f"stop is {stop!r}, which cannot be had here: {nearest(stop, able)}")
-    of = stop or able[0]
+    return stop or able[0]
+
+
+def level(own: Own, stop: str | float = "") -> Level:
+    """Return the level at which unlearning stops, for which no questions are needed.
+
+    stop: `retrained`, that of the retrained model on the texts to forget; `unseen`, that of the fine-tuned model on
+    texts that it never read (right where these are of the same kind); `base`, that of the base model on the texts to
+    forget (further than needed: it does not know their kind either); "": the first of these that there is; a number: a
+    perplexity of one's own. UserError where none can be had.
+    """
+    of = level_of(own, stop)
+    if not isinstance(of, str):
+        return Level(math.log(of), "given")
     asked, model = (own.unseen, START) if of == "unseen" else (own.forget, of)
     ids = [own.tokens[one.id] for one in asked]
     key = {"model": own.identity(model), "texts": digest(ids), "batch": own.profile.evaluation_batch}
@@ -505,11 +519,16 @@ class End:
         return {"way": self.variant.identity, "effort": self.effort, "repair": self.repair}
 
 
-def ends(own: Own, variant: Variant, effort: float, repair_steps: int = 0) -> list[End]:
-    """Return what is compared: the models that there are, the unlearned one, and with `repair_steps` the repaired one.
-    UserError for a number of steps below 0."""
+def check_asked(own: Own, stop: str | float, repair_steps: int) -> None:
+    """Raise UserError for a stop that cannot be had here, and for a number of steps below 0."""
+    level_of(own, stop)
     if repair_steps < 0:
         raise UserError(f"repair_steps is {repair_steps}: give a whole number from 0 on")
+
+
+def ends(own: Own, variant: Variant, effort: float, repair_steps: int = 0) -> list[End]:
+    """Return what is compared: the models that there are, the unlearned one, and with `repair_steps` the repaired
+    one."""
     found = [*(End(name) for name in own.models), End(UNLEARNED, variant, effort)]
     return [*found, End(REPAIRED, variant, effort, repair_steps)] if repair_steps else found
 
