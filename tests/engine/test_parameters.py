@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,3 +112,13 @@ def test_plain_papermill_checks_in_the_notebook(tmp_path):
     done, _ = papermill("-p", "sedes", "0")
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("UserError: this notebook has no parameter 'sedes': did you mean 'seeds'?")
+
+
+def test_the_commands_of_the_readme_and_of_notebooks_name_parameters_that_there_are():
+    prose = [ROOT / "README.md", *commandline.notebooks()]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in prose).replace("\\\n", " ").replace('\\"', '"')
+    found = re.findall(r"papermill (notebooks/\S+\.ipynb)([^\n`]*)", text)
+    assert {Path(name).stem[:2] for name, _ in found} >= {"05", "20"}
+    for name, words in found:
+        known = parameters.read(ROOT / name)
+        assert {word for word in re.findall(r"-p (\w+)", words)} <= set(known), words

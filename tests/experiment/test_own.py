@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from families import naive, relative_error
+from families import naive, relative_error, untouched
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import before_after, own
@@ -220,6 +220,16 @@ def test_what_is_kept_is_what_was_measured_and_can_be_given_again(mine, unlearne
     assert not [row for row in found.index if "distance" in row or "questions" in row]
     with pytest.raises(UserError, match=r"how improbable must the texts become.* give unseen_file"):
         own.level(Own(replace(known, unseen_file="", profile="smoke")))
+
+
+def test_a_model_of_another_family_is_taken_too(given, mine, tmp_path):
+    untouched("llama tied", vocabulary=4096, positions=64).save_pretrained(tmp_path)
+    mine.tokenizer.save_pretrained(tmp_path)
+    one = Own(replace(given, model=str(tmp_path), questions_file="", epochs=20))
+    assert loss(one, one.start(), one.forget) < loss(one, one.reference(), one.forget) - 0.5
+    variant, where = own.way(one), own.level(one)
+    found = own.stopped(one, variant, where)
+    assert found.reached and found.value == pytest.approx(where.loss, rel=0.05)
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(given, monkeypatch):

@@ -81,11 +81,10 @@ def written(own: Own, end: End) -> pd.DataFrame:
     once: rows (set, example, prompt, reference, generation)."""
 
     def compute() -> pd.DataFrame:
-        halves = {name: halved(examples) for name, examples in sets(own).items()}
         with opened(own, end) as model:
-            return generation.generations(model, own.tokenizer, halves, own.profile.evaluation_batch)
+            return gone_on(model, own.tokenizer, sets(own), own.profile.evaluation_batch)
 
-    return own.table("written", {**_asked(own), **_of(own, end)}, "unlearnlib.measures.generation:generations", compute)
+    return own.table("written", {**_asked(own), **_of(own, end)}, f"{__name__}:gone_on", compute)
 
 
 def _of(own: Own, end: End) -> dict:
@@ -118,6 +117,11 @@ def halved(examples: Examples) -> Examples:
     cut = [max(1, len(text) // 2) for text in examples.texts]
     asked = [Question(text[:place], (text[place:],)) for text, place in zip(examples.texts, cut, strict=True)]
     return Examples.asked(examples.names, asked)
+
+
+def gone_on(model, tokenizer, of: Mapping[str, Examples], batch_size: int) -> pd.DataFrame:
+    """Return what `written` says of these texts."""
+    return generation.generations(model, tokenizer, {name: halved(one) for name, one in of.items()}, batch_size)
 
 
 def said(model, of: Mapping[str, Examples], questions: Sequence, batch_size: int, reference=None) -> pd.DataFrame:
