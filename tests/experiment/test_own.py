@@ -141,7 +141,7 @@ def test_the_unlearned_model_comes_to_the_level_of_the_retrained_one(mine, unlea
         there = loss(mine, model, mine.forget)
     assert there == pytest.approx(found.value) and there == pytest.approx(where.loss, rel=0.05)
     assert replay.digest(mine.start()) == before, "the model that forgets is changed back"
-    assert f"a change of the parameters of {found.step_size:.4g}" in own.stop_in_words(where, found)
+    assert f"an effort of {found.step_size:.4g} (L2 norm), found in" in own.stop_in_words(mine, variant, where, found)
 
 
 def test_other_levels_and_what_is_there_already(mine):
@@ -150,7 +150,9 @@ def test_other_levels_and_what_is_there_already(mine):
     assert own.level(mine, 50.0) == own.Level(math.log(50.0), "given")
     variant, low = own.way(mine), own.Level(0.0, "given")
     found = own.stopped(mine, variant, low)
-    assert (found.step_size, found.reached) == (0.0, True) and "nothing to unlearn" in own.stop_in_words(low, found)
+    assert (found.step_size, found.reached) == (0.0, True) and "nothing to unlearn" in own.stop_in_words(
+        mine, variant, low, found
+    )
     without = Own(replace(mine.given, retrain=False))
     assert own.level(without).of == "unseen" and without.models == ("base", "finetuned")
 

@@ -10,7 +10,19 @@ from unlearnlib.core.tables import means
 from unlearnlib.data.batches import Question
 from unlearnlib.data.examples import Examples
 from unlearnlib.experiment import export
-from unlearnlib.experiment.own import REFERENCE, REPAIRED, START, UNLEARNED, End, Level, Own, digest, opened, repair_of
+from unlearnlib.experiment.own import (
+    REFERENCE,
+    REPAIRED,
+    START,
+    UNLEARNED,
+    End,
+    Level,
+    Own,
+    digest,
+    opened,
+    path,
+    repair_of,
+)
 from unlearnlib.measures import distance, evaluation, generation, membership
 from unlearnlib.measures.similarity import choice_probability
 
@@ -260,7 +272,10 @@ def card(own: Own, end: End, where: Level, rows: pd.DataFrame) -> str:
         about |= {"fine-tuned": f"{plan}, seed {given.seed}"}
     if end.variant is not None:
         about |= {"way": end.variant.method_name, "layers": end.variant.layers, "options": dict(end.variant.options)}
-        about |= {"step": f"{end.effort:.6g}", "repair": f"{end.repair} optimizer steps on the texts to keep"}
+        about |= {
+            f"step ({path(own, end.variant).unit})": f"{end.effort:.6g}",
+            "repair": f"{end.repair} optimizer steps on the texts to keep",
+        }
         about |= {"stop": f"mean loss {where.loss:.4g} nats a token on the texts to forget ({where.of})"}
     about |= {"sha256 of the parameters": export.DIGEST}
     cells = {name: str(value).replace("|", r"\|") for name, value in about.items()}

@@ -489,7 +489,7 @@ def crossing(own: Own, variant: Variant, loss: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["effort", "loss", "reached"])
 
 
-def stop_in_words(where: Level, found: equal_forgetting.Calibration) -> str:
+def stop_in_words(own: Own, variant: Variant, where: Level, found: equal_forgetting.Calibration) -> str:
     """Return what was asked for and what was found, as a sentence."""
     of = {REFERENCE: "the retrained model finds them", "unseen": "the model finds texts that it never read"}
     of |= {BASE: "the base model finds them", "given": "you ask for"}
@@ -498,7 +498,8 @@ def stop_in_words(where: Level, found: equal_forgetting.Calibration) -> str:
         return f"Not reached: {asked}. The least probable that they become is {math.exp(found.value):.4g}."
     if not found.step_size:
         return f"They are {asked} from the start: there is nothing to unlearn."
-    return f"They are {asked} after a change of the parameters of {found.step_size:.4g} ({len(found.evaluated)} looks)."
+    effort = f"{found.step_size:.4g} ({path(own, variant).unit})"
+    return f"They are {asked} after an effort of {effort}, found in {len(found.evaluated)} looks."
 
 
 @dataclass(frozen=True)
