@@ -9,7 +9,7 @@ import torch
 from families import naive, relative_error, untouched
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import before_after, own
+from unlearnlib.experiment import before_after, own, own_way
 from unlearnlib.experiment.own import Given, Own
 from unlearnlib.gradients.record import Record
 from unlearnlib.models import loading
@@ -83,8 +83,8 @@ def mine(given):
 @pytest.fixture(scope="module")
 def unlearned(mine):
     """The way, the level and where it stops."""
-    variant, where = own.way(mine), own.level(mine)
-    return variant, where, own.stopped(mine, variant, where)
+    variant, where = own_way.way(mine), own_way.level(mine)
+    return variant, where, own_way.stopped(mine, variant, where)
 
 
 def tokens(mine, group):
@@ -92,7 +92,7 @@ def tokens(mine, group):
 
 
 def loss(mine, model, group):
-    return own.loss_of(model, tokens(mine, group), 16)
+    return own_way.loss_of(model, tokens(mine, group), 16)
 
 
 def test_a_fifth_of_what_is_kept_is_never_trained_on(mine, given):
@@ -137,29 +137,31 @@ def test_the_unlearned_model_comes_to_the_level_of_the_retrained_one(mine, unlea
     before = replay.digest(mine.start())
     assert where.of == "retrained" and math.isclose(where.loss, loss(mine, mine.reference(), mine.forget))
     assert found.reached and found.step_size > 0
-    with own.opened(mine, own.ends(mine, variant, found.step_size)[-1]) as model:
+    with own_way.opened(mine, own_way.ends(mine, variant, found.step_size)[-1]) as model:
         there = loss(mine, model, mine.forget)
     assert there == pytest.approx(found.value) and there == pytest.approx(where.loss, rel=0.05)
     assert replay.digest(mine.start()) == before, "the model that forgets is changed back"
-    assert f"an effort of {found.step_size:.4g} (L2 norm), found in" in own.stop_in_words(mine, variant, where, found)
+    assert f"an effort of {found.step_size:.4g} (L2 norm), found in" in own_way.stop_in_words(
+        mine, variant, where, found
+    )
 
 
 def test_other_levels_and_what_is_there_already(mine):
-    assert own.level(mine, "base").loss == pytest.approx(loss(mine, mine.base(), mine.forget))
-    assert own.level(mine, "unseen").loss == pytest.approx(loss(mine, mine.start(), mine.unseen))
-    assert own.level(mine, 50.0) == own.Level(math.log(50.0), "given")
-    variant, low = own.way(mine), own.Level(0.0, "given")
-    found = own.stopped(mine, variant, low)
-    assert (found.step_size, found.reached) == (0.0, True) and "nothing to unlearn" in own.stop_in_words(
+    assert own_way.level(mine, "base").loss == pytest.approx(loss(mine, mine.base(), mine.forget))
+    assert own_way.level(mine, "unseen").loss == pytest.approx(loss(mine, mine.start(), mine.unseen))
+    assert own_way.level(mine, 50.0) == own_way.Level(math.log(50.0), "given")
+    variant, low = own_way.way(mine), own_way.Level(0.0, "given")
+    found = own_way.stopped(mine, variant, low)
+    assert (found.step_size, found.reached) == (0.0, True) and "nothing to unlearn" in own_way.stop_in_words(
         mine, variant, low, found
     )
     without = Own(replace(mine.given, retrain=False))
-    assert own.level(without).of == "unseen" and without.models == ("base", "finetuned")
+    assert own_way.level(without).of == "unseen" and without.models == ("base", "finetuned")
 
 
 def test_before_and_after(mine, unlearned):
     variant, _, found = unlearned
-    ends = own.ends(mine, variant, found.step_size, 5)
+    ends = own_way.ends(mine, variant, found.step_size, 5)
     rows = pd.concat([before_after.measured(mine, end) for end in ends], ignore_index=True)
     table = before_after.side_by_side(rows)
     assert list(table.columns) == ["base", "finetuned", "retrained", "unlearned", "repaired"]
@@ -189,11 +191,11 @@ def kl(one, other, text):
 
 def test_what_is_kept_is_what_was_measured_and_can_be_given_again(mine, unlearned, files, tmp_path, capsys):
     variant, where, found = unlearned
-    end = own.ends(mine, variant, found.step_size)[-1]
-    rows = pd.concat([before_after.measured(mine, one) for one in own.ends(mine, variant, found.step_size)])
+    end = own_way.ends(mine, variant, found.step_size)[-1]
+    rows = pd.concat([before_after.measured(mine, one) for one in own_way.ends(mine, variant, found.step_size)])
     folder = before_after.save(mine, end, where, rows, tmp_path / "kept")
     kept = dict(loading.load(str(folder))[0].named_parameters())
-    with own.opened(mine, end) as model:
+    with own_way.opened(mine, end) as model:
         assert all(torch.equal(kept[name], value) for name, value in model.named_parameters())
         digest = replay.digest(model)["parameters"]
     card = (folder / "README.md").read_text(encoding="utf-8")
@@ -202,7 +204,7 @@ def test_what_is_kept_is_what_was_measured_and_can_be_given_again(mine, unlearne
     with pytest.raises(UserError, match="kept is not an empty folder"):
         before_after.save(mine, end, where, rows, folder)
 
-    start = before_after.save(mine, own.End("finetuned"), where, rows, tmp_path / "fine-tuned")
+    start = before_after.save(mine, own_way.End("finetuned"), where, rows, tmp_path / "fine-tuned")
     unseen = str(files["folder"] / "unseen.txt")
     known = Given(str(start), *list(vars(mine.given).values())[1:3], unseen_file=unseen, already_fine_tuned=True)
     again = Own(replace(known, profile="smoke"))
@@ -210,18 +212,18 @@ def test_what_is_kept_is_what_was_measured_and_can_be_given_again(mine, unlearne
     assert len(again.keep) == len(KEEP) and len(again.unseen) == 2
     assert len(own.what_cannot_be_done(again)) == 3 and own.what_cannot_be_done(mine) == []
     capsys.readouterr()
-    live = own.way(again)
+    live = own_way.way(again)
     assert capsys.readouterr().out == "no gradient was recorded: 'live' stands in for 'preconditioned'\n"
-    level = own.level(again)
-    stop = own.stopped(again, live, level)
+    level = own_way.level(again)
+    stop = own_way.stopped(again, live, level)
     assert level.of == "unseen" and stop.reached and stop.value == pytest.approx(level.loss, rel=0.05)
     found = before_after.side_by_side(
-        pd.concat([before_after.measured(again, one) for one in own.ends(again, live, stop.step_size, 2)])
+        pd.concat([before_after.measured(again, one) for one in own_way.ends(again, live, stop.step_size, 2)])
     )
     assert list(found.columns) == ["finetuned", "unlearned", "repaired"]
     assert not [row for row in found.index if "distance" in row or "questions" in row]
     with pytest.raises(UserError, match=r"how improbable must the texts become.* give unseen_file"):
-        own.level(Own(replace(known, unseen_file="", profile="smoke")))
+        own_way.level(Own(replace(known, unseen_file="", profile="smoke")))
 
 
 def test_a_model_of_another_family_is_taken_too(given, mine, tmp_path):
@@ -229,8 +231,8 @@ def test_a_model_of_another_family_is_taken_too(given, mine, tmp_path):
     mine.tokenizer.save_pretrained(tmp_path)
     one = Own(replace(given, model=str(tmp_path), questions_file="", epochs=20))
     assert loss(one, one.start(), one.forget) < loss(one, one.reference(), one.forget) - 0.5
-    variant, where = own.way(one), own.level(one)
-    found = own.stopped(one, variant, where)
+    variant, where = own_way.way(one), own_way.level(one)
+    found = own_way.stopped(one, variant, where)
     assert found.reached and found.value == pytest.approx(where.loss, rel=0.05)
 
 
@@ -255,10 +257,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(given, monkeypatch):
     for name in ("finetuned", "retrained"):
         again.model(name)
     assert titles[2:] == ["retraining without them"], "what was trained before is found again"
-    variant, where = own.way(again), own.level(again)
-    found = own.stopped(again, variant, where)
-    monkeypatch.setattr(own, "crossing", None)
-    assert own.stopped(Own(one), variant, where) == found, "and so is the stop"
+    variant, where = own_way.way(again), own_way.level(again)
+    found = own_way.stopped(again, variant, where)
+    monkeypatch.setattr(own_way, "crossing", None)
+    assert own_way.stopped(Own(one), variant, where) == found, "and so is the stop"
 
 
 def test_what_is_trained_on_decides_what_is_found_again(given, mine, files, tmp_path):
@@ -311,16 +313,25 @@ def test_ways_and_stops_that_there_are_not_are_told_before_anything_is_trained(g
     monkeypatch.setattr(own, "train", None)
     mine = Own(replace(given, seed=11))
     for call, line in (
-        (lambda: own.way(mine, "preconditionned"), "no method 'preconditionned': did you mean 'preconditioned'"),
-        (lambda: own.way(mine, "in turn"), "the way 'in turn' needs .*, not to be had here: take recorded, precond"),
-        (lambda: own.way(mine, "fuzzy"), "the way 'fuzzy' must be told its 'query'"),
-        (lambda: own.way(mine, epochs="last"), "epochs_of_gradients is 'last': choose from: first, all"),
-        (lambda: own.level(mine, "retraind"), "stop is 'retraind', which cannot be had here: did you mean 'retrained'"),
-        (lambda: own.level(mine, 0.5), "stop is 0.5: give a perplexity, above 1"),
-        (lambda: own.check_asked(mine, "", -1), "repair_steps is -1: give a whole number from 0 on"),
-        (lambda: own.way(mine, layers="embeding"), "no layer 'embeding' in this model: did you mean 'embedding'"),
-        (lambda: own.way(mine, "gradient difference"), "changes the whole model, not 'embedding' alone: give layers"),
-        (lambda: own.way(mine, options={"epsilom": 1}), "takes no option 'epsilom': did you mean 'epsilon'"),
+        (lambda: own_way.way(mine, "preconditionned"), "no method 'preconditionned': did you mean 'preconditioned'"),
+        (
+            lambda: own_way.way(mine, "in turn"),
+            "the way 'in turn' needs .*, not to be had here: take recorded, precond",
+        ),
+        (lambda: own_way.way(mine, "fuzzy"), "the way 'fuzzy' must be told its 'query'"),
+        (lambda: own_way.way(mine, epochs="last"), "epochs_of_gradients is 'last': choose from: first, all"),
+        (
+            lambda: own_way.level(mine, "retraind"),
+            "stop is 'retraind', which cannot be had here: did you mean 'retrained'",
+        ),
+        (lambda: own_way.level(mine, 0.5), "stop is 0.5: give a perplexity, above 1"),
+        (lambda: own_way.check_asked(mine, "", -1), "repair_steps is -1: give a whole number from 0 on"),
+        (lambda: own_way.way(mine, layers="embeding"), "no layer 'embeding' in this model: did you mean 'embedding'"),
+        (
+            lambda: own_way.way(mine, "gradient difference"),
+            "changes the whole model, not 'embedding' alone: give layers",
+        ),
+        (lambda: own_way.way(mine, options={"epsilom": 1}), "takes no option 'epsilom': did you mean 'epsilon'"),
         (lambda: mine.model("original"), "there is no model 'original' here"),
     ):
         with pytest.raises(UserError, match=line) as raised:

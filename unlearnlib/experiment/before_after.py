@@ -10,19 +10,8 @@ from unlearnlib.core.tables import means
 from unlearnlib.data.batches import Question
 from unlearnlib.data.examples import Examples
 from unlearnlib.experiment import export
-from unlearnlib.experiment.own import (
-    REFERENCE,
-    REPAIRED,
-    START,
-    UNLEARNED,
-    End,
-    Level,
-    Own,
-    digest,
-    opened,
-    path,
-    repair_of,
-)
+from unlearnlib.experiment.own import REFERENCE, START, Own, digest
+from unlearnlib.experiment.own_way import REPAIRED, UNLEARNED, End, Level, opened, path, repair_of
 from unlearnlib.measures import distance, evaluation, generation, membership
 from unlearnlib.measures.similarity import choice_probability
 
