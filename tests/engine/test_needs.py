@@ -176,18 +176,3 @@ def test_a_larger_model_is_given_more_memory_on_a_cluster():
     given = {name: plan.memory(name) for name in ("smoke", "small", "smollm2", "gpt2")}
     assert given["smoke"] < given["small"] < 5000
     assert 12_000 < given["smollm2"] < 25_000 and 12_000 < given["gpt2"] < 25_000
-
-
-def test_a_file_that_a_notebook_reads_counts_for_it_alone(monkeypatch, tmp_path):
-    table = tmp_path / "scaling.csv"
-    monkeypatch.setattr(needs, "FILES", {"17": (str(table),)})
-    seen = []
-    for content in (None, "a\n1\n", "a\n2\n"):
-        if content:
-            table.write_text(content)
-        plan.forget()
-        jobs = plan.plan("small", [0], ["01_base_model_and_data", "17_scaling"])
-        seen.append(tuple(job.fingerprint() for job in jobs.values()))
-    plan.forget()
-    assert len({own for own, _ in seen}) == 1 and len({own for _, own in seen}) == 3
-    assert set(needs.FILES) <= set(NOTEBOOKS)

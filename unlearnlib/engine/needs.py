@@ -19,8 +19,6 @@ NEEDS = {
 WITHOUT = ("15",)
 # Notebooks that have little to compute once the others have run: once over all seeds, never for a few before.
 SUMMARIES = ("02", "08", "10", "15", "17")
-# Files of the repository that a notebook reads beside data/, which counts for all: when one changes, so does it.
-FILES = {"17": ("benchmarks/scaling.csv",)}
 # The others are run for so many seeds at a time, side by side: a run takes a quarter of a minute to start and draw. Of
 # three seeds or more there are two groups at least.
 TOGETHER = 3

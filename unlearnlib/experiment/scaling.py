@@ -43,14 +43,14 @@ PANELS = {
 PANELS_OF_WAYS = {name: (column, WAYS) for name, (column, whose) in PANELS.items() if whose is COSTS}
 
 
-def measured(table: Path | None = None) -> pd.DataFrame:
+def measured(table: Path | str = TABLE) -> pd.DataFrame:
     """Return the rows that were measured on one machine: that of which there are most.
 
     Columns: machine, model, family, parameters, texts, tokens, operation; repeats, cpu_seconds (median; least, most)
-    and wall_seconds; peak_bytes beyond held_bytes; stored_bytes; flops; load. `table` is the file to read (default:
-    the one in benchmarks/). UserError where there is none.
+    and wall_seconds; peak_bytes beyond held_bytes; stored_bytes; flops; load. `table` is the file to read, a
+    relative one from the repository's folder. UserError where there is none.
     """
-    table = table or TABLE
+    table = paths.ROOT / table
     if not table.is_file():
         raise UserError(f"no table {table.name} of measured costs: run `python benchmarks/scaling.py` first")
     rows = pd.read_csv(table)
