@@ -16,6 +16,7 @@ FLOORS = (
     ("methods",),
     ("measures",),
     ("influence",),
+    ("guarantees",),
     ("experiment",),
     ("claims", "figures"),
     ("engine",),
