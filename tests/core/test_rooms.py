@@ -16,7 +16,7 @@ FLOORS = (
     ("methods",),
     ("measures",),
     ("influence",),
-    ("guarantees",),
+    ("guarantees", "verify"),
     ("experiment",),
     ("claims", "figures"),
     ("engine",),

@@ -50,12 +50,14 @@ def test_one_record_after_the_other_is_all_at_once_and_an_empty_shard_is_none():
 @pytest.mark.parametrize(("requests", "shards", "slices"), [(1, 5, 4), (1, 1, 3), (10, 20, 10), (40, 5, 4), (3, 4, 1)])
 def test_the_expected_share_is_what_random_requests_make_anew(requests, shards, slices):
     generator, shares = np.random.default_rng(0), []
-    units = {f"r{number}": f"r{number}" for number in range(1500)}
-    for trial in range(60):
+    units = {f"r{number}": f"r{number}" for number in range(800)}
+    for trial in range(40):
         gone = generator.choice(list(units), requests, replace=False)
         shares.append(sisa.share_of(Layout(shards, slices, trial), units, gone))
     spread = np.std(shares) / np.sqrt(len(shares))
-    assert np.mean(shares) == pytest.approx(sisa.expected_share(requests, shards, slices), abs=4 * spread + 0.01)
+    # What is forgotten is not learned again: the formula is for many more records than requests.
+    expected = sisa.expected_share(requests, shards, slices) * (1 - requests / len(units))
+    assert np.mean(shares) == pytest.approx(expected, abs=4 * spread + 0.01)
     if requests == 1:
         assert sisa.expected_share(1, shards, slices) == pytest.approx((2 * slices + 1) / (3 * slices * shards))
 

@@ -1,0 +1,203 @@
+"""Is a model what its training log gives without some texts? Written from the rule, not from the code that trained it.
+
+It knows the log, the hashes of the texts that are left, and the base model, and takes every step again from there: a
+removed text leaves its slot empty, the loss is divided by the texts that are left, a step with none left is no step.
+What is removed it never reads. Bits are compared, so there is no tolerance in which a forged log could hide.
+
+What it cannot prove: that the log is what happened. Whoever trained on a text may write down a training without it, and
+hand in that training's model; batches can even be looked for that lead to nearly the same weights without a text
+(forging: A. Thudi, H. Jia, I. Shumailov, N. Papernot, On the Necessity of Auditable Algorithmic Definitions for
+Machine Unlearning, 2021, arXiv 2110.11891, as we read its abstract). So a manifest says which computation gives this
+model, not what else was done with a text; and bits are the same on one kind of machine, with the same libraries and
+one thread.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.data.batches import encode_text
+from unlearnlib.models.loading import load
+
+FIELDS = {
+    "log": ("file", "sha256", "steps"),
+    "removed": (),
+    "texts": (),
+    "tokens": (),
+    "base": ("model", "parameters"),
+    "model": ("file", "parameters", "optimizer"),
+    "made with": ("torch", "transformers", "device", "threads"),
+}
+
+
+def verify(manifest: Path, texts: Path) -> str:
+    """Return a line that says what was verified; UserError, which names what does not match, where anything does not.
+
+    manifest: the file that unlearnlib.guarantees.manifest wrote, with log and weights beside it; texts: a folder of
+    JSONL files, whose rows have a `text`. What is cheap to find out is looked at before anything is computed.
+    """
+    told = _read(manifest)
+    log = _log(manifest.parent, told)
+    removed = set(told["removed"])
+    named = {name for step in log["steps"] for name in step["ids"]}
+    _check_ids(told, named, removed, log)
+    _check_weights(manifest.parent, told)
+    words = _texts(told["texts"], texts)
+    torch.set_num_threads(int(told["made with"]["threads"]))
+    model, tokenizer = load(told["base"]["model"], on=told["made with"]["device"])
+    _same(told["base"]["parameters"], digest(dict(model.named_parameters())), "the base model")
+    tokens = {name: encode_text(tokenizer, words[name]) for name in sorted(words)}
+    _same(told["tokens"], hashlib.sha256(json.dumps(tokens, sort_keys=True).encode()).hexdigest(), "a token")
+    taken, moments = retrain(model, log["steps"], log["plan"], tokens)
+    for what, tensors in (("parameters", dict(model.named_parameters())), ("optimizer", moments)):
+        if digest(tensors) != told["model"][what]:
+            raise UserError(f"the replay does not give the {what} that the manifest names{_otherwise(told)}")
+    return (
+        f"verified: {taken} steps taken again from {told['base']['model']}, without {len(removed)} of {len(named)} "
+        "texts, give these parameters and this optimizer, bit by bit"
+    )
+
+
+def retrain(model, steps, plan: Mapping[str, Any], tokens: Mapping[str, list[int]]) -> tuple[int, dict]:
+    """Take the steps of a log over the texts that are there, in place; return how many were taken, and the optimizer's
+    moments and counters by name."""
+    where = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=plan["learning_rate"], weight_decay=plan["weight_decay"], fused=True
+    )
+    taken = 0
+    model.eval()
+    for step in steps:
+        rows = [tokens[name] for name in step["ids"] if name in tokens]
+        if not rows:
+            continue
+        padded = torch.tensor([[*row, *[0] * (step["width"] - len(row))] for row in rows], device=where)
+        # Every text counts alike, whatever its length: the mean over its own next tokens.
+        shares = torch.zeros(len(rows), step["width"] - 1, device=where)
+        for share, row in zip(shares, rows, strict=True):
+            share[: len(row) - 1] = 1 / torch.tensor(float(len(row) - 1))
+        following = torch.cat([padded[:, 1:], torch.full((len(rows), 1), -100, device=where)], 1)
+        scores = model(padded).logits
+        surprise = cross_entropy(scores.flatten(0, 1), following.flatten(), reduction="none")
+        (((surprise.view(following.shape)[:, :-1] * shares).sum(1)).sum() / len(rows)).backward()
+        if plan["gradient_clip"]:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), plan["gradient_clip"])
+        for group in optimizer.param_groups:
+            group["lr"] = step["learning_rate"]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        taken += 1
+    kept = {
+        f"{what}|{name}": value
+        for name, parameter in model.named_parameters()
+        for what, value in optimizer.state.get(parameter, {}).items()
+    }
+    return taken, kept
+
+
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the sha256 of named tensors: of each, in the order of names, `name|type|shape|` and then its bytes."""
+    whole = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        value = value.detach().cpu().contiguous()
+        whole.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode() + value.numpy().tobytes())
+    return whole.hexdigest()
+
+
+def _read(path: Path) -> dict:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(f"no manifest {path.name!r} there: give the path of a manifest.json") from None
+    except ValueError:
+        raise UserError(f"the manifest {path.name!r} is not JSON: it is damaged, or another file") from None
+    for name, inner in FIELDS.items():
+        part = told.get(name) if isinstance(told, dict) else None
+        lacking = [one for one in inner if not isinstance(part, dict) or one not in part]
+        if part is None or lacking:
+            raise UserError(f"the manifest lacks {' '.join([name, *lacking[:1]])!r}: it is damaged, or of another kind")
+    return told
+
+
+def _log(folder: Path, told: Mapping) -> dict:
+    path = folder / Path(told["log"]["file"]).name
+    try:
+        written = path.read_bytes()
+    except OSError:
+        raise UserError(f"no log {path.name!r} beside the manifest: copy the whole folder") from None
+    _same(told["log"]["sha256"], hashlib.sha256(written).hexdigest(), f"the log {path.name}")
+    try:
+        log = json.loads(written)
+        numbers = [step["step"] for step in log["steps"]]
+        complete = all({"ids", "width", "learning_rate"} <= set(step) for step in log["steps"])
+        complete &= {"learning_rate", "weight_decay", "gradient_clip"} <= set(log["plan"]) and "removed" in log
+    except (ValueError, KeyError, TypeError):
+        complete = False
+    if not complete:
+        raise UserError(f"the log {path.name} cannot be read as one of a training")
+    if numbers != list(range(len(numbers))) or len(numbers) != told["log"]["steps"]:
+        raise UserError(f"the log {path.name} has a step too few or too many: {len(numbers)} of {told['log']['steps']}")
+    return log
+
+
+def _check_ids(told: Mapping, named: set[str], removed: set[str], log: Mapping) -> None:
+    both = sorted(removed & set(told["texts"]))
+    if both:
+        raise UserError(f"text {both[0]!r} is removed and used, by the same manifest")
+    back = sorted(set(log["removed"]) - removed)
+    if back:
+        raise UserError(f"text {back[0]!r} was missing in the logged training and is not removed here")
+    unknown = sorted((removed | set(told["texts"])) - named - set(log["removed"]))
+    if unknown:
+        raise UserError(f"text {unknown[0]!r} of the manifest is in no step of the log: is it the log of another run?")
+    without = sorted(named - removed - set(told["texts"]))
+    if without:
+        raise UserError(f"text {without[0]!r} of the log is neither removed nor named by its hash in the manifest")
+
+
+def _check_weights(folder: Path, told: Mapping) -> None:
+    path = folder / Path(told["model"]["file"]).name
+    try:
+        found = digest(load_file(path))
+    except (OSError, SafetensorError):
+        raise UserError(f"no model {path.name!r} that can be read beside the manifest") from None
+    _same(told["model"]["parameters"], found, f"the model {path.name}")
+
+
+def _texts(hashes: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the words behind the hashes, by id, from wherever in the folder's files they stand."""
+    known = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                text = json.loads(line).get("text")
+            except (ValueError, AttributeError):
+                continue
+            if isinstance(text, str):
+                known[hashlib.sha256(text.encode()).hexdigest()] = text
+    for name, wanted in sorted(hashes.items()):
+        if wanted not in known:
+            raise UserError(f"text {name!r} is missing, or changed: no text in {folder.name}/*.jsonl has its hash")
+    return {name: known[wanted] for name, wanted in hashes.items()}
+
+
+def _same(told: str, found: str, what: str) -> None:
+    if told != found:
+        raise UserError(f"{what} is not what the manifest names (sha256 {found[:12]}, not {str(told)[:12]})")
+
+
+def _otherwise(told: Mapping) -> str:
+    """Return where this machine is another one than that of the manifest, as far as is known."""
+    from importlib.metadata import version
+
+    here = {name: version(name) for name in ("torch", "transformers")}
+    other = [f"{name} {told['made with'][name]}" for name in here if here[name] != told["made with"][name]]
+    return f" (it was made with {', '.join(other)})" if other else ""
