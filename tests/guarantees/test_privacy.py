@@ -103,6 +103,7 @@ def test_a_step_without_noise_is_the_mean_of_the_clipped_gradients_of_single_tex
 
 
 @needs_opacus
+@pytest.mark.slow
 def test_the_promise_holds_against_an_audit_and_not_without_the_clipping(make_model, sequences, monkeypatch):
     """One step over all texts, with and without one of them: the noise hides a clipped gradient, and not a whole
     one."""
