@@ -130,7 +130,8 @@ def ensemble(experiment: Experiment, shards: int) -> pd.DataFrame:
     """Return what an ensemble of language models knows, each fine-tuned on a shard of the people, before and after it
     forgot the forget set's person (cached): model (`whole`: the fine-tuned model; `shards`; `shards, forgotten`), set
     and answer_probability (the mean over shards, of six answers; chance is 1/6), share (of the training that was made
-    anew), and equal (whether the shards are, in every bit, those of a training without the person)."""
+    anew), and equal (whether the shards that were made anew are, in every bit, those of a training without the
+    person)."""
 
     def compute() -> pd.DataFrame:
         texts = {
@@ -153,14 +154,19 @@ def ensemble(experiment: Experiment, shards: int) -> pd.DataFrame:
         forget, layout = [record.id for record in split.forget], Layout(shards, 1, experiment.seed)
         before = sisa.train(units, layout, learn)
         after = sisa.forget(before, forget, learn)
-        left = {name: unit for name, unit in units.items() if name not in set(forget)}
-        again = sisa.train(left, layout, learn)
-        pairs = list(zip(after.models, again.models, strict=True))
+        left: dict[int, list[str]] = {layout.place(units[name])[0]: [] for name in forget}
+        for name, unit in units.items():
+            shard = layout.place(unit)[0]
+            if shard in left and name not in set(forget):
+                left[shard].append(name)
+        # Shards that held none of them were not touched; the others are trained again, from nothing but what is left.
+        again = {shard: learn(None, sorted(ids), shard, 0) for shard, ids in left.items() if ids}
         equal = all(
-            storage.digest_of(one) == storage.digest_of(two)
-            for one, two in pairs
-            if one is not None and two is not None
-        ) and all((one is None) == (two is None) for one, two in pairs)
+            after.models[shard] is None
+            if shard not in again
+            else storage.digest_of(after.models[shard]) == storage.digest_of(again[shard])
+            for shard in left
+        )
         rows = []
         for name, states in (("shards", before.models), ("shards, forgotten", after.models)):
             known = pd.concat([_answers(experiment, state) for state in states if state is not None])

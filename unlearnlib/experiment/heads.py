@@ -2,7 +2,7 @@
 something."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,6 @@ from unlearnlib.guarantees import certified
 from unlearnlib.guarantees.certified import Data
 
 WIDTH = 32  # of the features: few enough for thousands of fits, and drawn without looking at the data
-TOGETHER = 64  # texts in one forward pass
 
 
 @dataclass(frozen=True)
@@ -100,15 +99,14 @@ def features(experiment: Experiment) -> pd.DataFrame:
 
     The last hidden state of the *base* model at the end of the prompt, before the answer is read: the base model never
     saw the forget set. General text, which is nobody's, gives the centre and the scale; a fixed random matrix makes
-    WIDTH numbers of it. So no feature of one record depends on another record.
+    WIDTH numbers of it. So no feature of one record depends on another record, in any bit.
     """
     known, asked = texts_of(experiment)
     records = [*known, *asked]
 
     def compute() -> pd.DataFrame:
         model, tokenizer = experiment.base, experiment.tokenizer
-        general = [states(model, [list(text)])[0] for text in experiment.sets["general"].texts]
-        everywhere = np.concatenate(general)
+        everywhere = np.concatenate(states(model, experiment.sets["general"].texts))
         prompts = [batches.encode_text(tokenizer, record.prompt) for record in records]
         last = np.array([row[-1] for row in states(model, prompts)])
         scaled = (last - everywhere.mean(0)) / (everywhere.std(0) + 1e-6)
@@ -125,14 +123,12 @@ def features(experiment: Experiment) -> pd.DataFrame:
     return experiment.table("features", {"width": WIDTH}, compute, depends)
 
 
-def states(model, texts: list[list[int]]) -> list[np.ndarray]:
-    """Return the last hidden states of texts (token ids), before the output layer: float64 [tokens, width] of each."""
-    found = []
+def states(model, texts: Iterable[Sequence[int]]) -> list[np.ndarray]:
+    """Return the last hidden states of texts (token ids), before the output layer: float64 [tokens, width] of each.
+
+    Each text is read alone: in a batch the last digits of one depend on the others.
+    """
     where = next(model.parameters()).device
-    for start in range(0, len(texts), TOGETHER):
-        part = texts[start : start + TOGETHER]
-        tokens, _ = batches.pad(part)
-        with torch.no_grad():
-            hidden = model.base_model(tokens.to(where)).last_hidden_state.double().cpu().numpy()
-        found += [row[: len(text)] for row, text in zip(hidden, part, strict=True)]
-    return found
+    with torch.no_grad():
+        read = (model.base_model(torch.tensor([list(text)], device=where)).last_hidden_state[0] for text in texts)
+        return [hidden.double().cpu().numpy() for hidden in read]

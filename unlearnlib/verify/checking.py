@@ -25,7 +25,6 @@ from torch.nn.functional import cross_entropy
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data.batches import encode_text
-from unlearnlib.models.loading import load
 
 FIELDS = {
     "log": ("file", "sha256", "steps"),
@@ -51,6 +50,8 @@ def verify(manifest: Path, texts: Path) -> str:
     _check_ids(told, named, removed, log)
     _check_weights(manifest.parent, told)
     words = _texts(told["texts"], texts)
+    from unlearnlib.models.loading import load  # seconds of imports, which what is already found out need not wait for
+
     torch.set_num_threads(int(told["made with"]["threads"]))
     model, tokenizer = load(told["base"]["model"], on=told["made with"]["device"])
     _same(told["base"]["parameters"], digest(dict(model.named_parameters())), "the base model")
