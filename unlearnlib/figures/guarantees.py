@@ -17,7 +17,6 @@ from unlearnlib.figures.parts import (
     need_columns,
     new_figure,
     note,
-    seeds_text,
 )
 from unlearnlib.statistics.seeds import over_seeds
 
@@ -33,7 +32,7 @@ EXACT = {
     "text": Look("each text its own place", "#882255", "P"),
     "person": Look("a person's texts in one place", "#44AA99", "D"),
 }
-FAR = 100.0  # an epsilon beyond this promises nothing, and is drawn at it
+FAR, TINY = 100.0, 1e-12  # an epsilon beyond the first promises nothing, and is drawn at it; below the second is zero
 
 
 def promise(table: pd.DataFrame, epsilon: float, delta: float):
@@ -41,7 +40,7 @@ def promise(table: pd.DataFrame, epsilon: float, delta: float):
 
     table: columns seed, removed, way (those of WAYS), epsilon, bound and residual; epsilon, delta: what the head was
     promised to keep, drawn as the level at which training is due. Logarithmic; epsilons beyond FAR are drawn at FAR,
-    and bands are 95% intervals of the mean over seeds.
+    and bands are 95% intervals of the geometric mean over seeds.
     """
     need_columns(table, "seed", "removed", "way", "epsilon", "bound", "residual")
     ways = [name for name in WAYS if name in set(table["way"])]
@@ -51,11 +50,11 @@ def promise(table: pd.DataFrame, epsilon: float, delta: float):
     shown = table[table["removed"] > 0]
     for way in ways:
         rows, drawn = shown[shown["way"] == way], WAYS[way]
-        _line(axes[0], rows.assign(value=rows["epsilon"].clip(1e-3, FAR)), "removed", drawn)
+        _line(axes[0], rows.assign(value=rows["epsilon"].clip(1e-3, FAR)), "removed", drawn, ratios=True)
         if way != "trained again when due":
-            _line(axes[1], rows.assign(value=rows["bound"]), "removed", drawn)
+            _line(axes[1], rows.assign(value=rows["bound"]), "removed", drawn, ratios=True)
     left = shown[shown["way"] == "Newton step"].dropna(subset="residual")
-    _line(axes[1], left.assign(value=left["residual"]), "removed", Look("", GREY, "o"), dashes=DASHED)
+    _line(axes[1], left.assign(value=left["residual"]), "removed", Look("", GREY, "o"), DASHED, ratios=True)
     axes[0].axhline(epsilon, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
     axes[0].text(
         shown["removed"].max(), epsilon * 1.1, "training is due", ha="right", va="bottom", color=GREY, fontsize=9
@@ -64,7 +63,7 @@ def promise(table: pd.DataFrame, epsilon: float, delta: float):
     axes[1].set(yscale="log", xlabel="texts removed", ylabel="norm of the residual gradient", title="what it rests on")
     handles = [handle(WAYS[way], line=True) for way in ways]
     handles.append(line_handle(GREY, "residual itself, known to nobody", 1.6, DASHED))
-    _legend(figure, handles, table, columns=2)
+    _legend(figure, handles, _seeds(table, ", geometric mean and 95% interval"), columns=2)
     return figure
 
 
@@ -100,7 +99,7 @@ def attacks(table: pd.DataFrame, epsilon: float):
         line_handle(DARK, "promised to the Newton step", 1.2),
         line_handle(GREY, "most that so many draws can show", 1, DASHED),
     ]  # fmt: skip
-    _legend(figure, handles, table, columns=2)
+    _legend(figure, handles, _seeds(table, ": dots, and their mean"), columns=2)
     return figure
 
 
@@ -119,21 +118,22 @@ def exact(clusters: pd.DataFrame, shares: pd.DataFrame):
     for (way, count, _), rows in clusters.groupby(["way", "axes", "setting"], sort=False):
         drawn, size = EXACT[way], 5.5 + 2.5 * counts.index(count)
         axes[0].plot(rows["work"].mean(), rows["loss"].mean(), linestyle="none", marker=drawn.marker, color=drawn.color,
-                     markersize=marker_size(drawn, size), markeredgecolor="white", markeredgewidth=0.7,
-                     alpha=0.85)  # fmt: skip
+                     markersize=marker_size(drawn, size), markeredgecolor="white", markeredgewidth=0.7)  # fmt: skip
     axes[0].axvline(1, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
     axes[0].set(xscale="log", xlabel="work of a deletion (1: a whole fit)", ylabel="loss (1: plain k-means)")
-    axes[0].set_title(f"k-means, {', '.join(f'{count:g}' for count in counts)} axes")
+    axes[0].set_title(f"k-means, {', '.join(f'{count:g}' for count in counts)} axes (larger marks: more)")
     most = shares[(shares["texts"] == shares["texts"].max()) & (shares["slices"] == 1)]
     for placed in in_order(most["placed"]):
         rows, drawn = most[most["placed"] == placed], EXACT[placed]
         _line(axes[1], rows.assign(value=rows["share"]), "shards", drawn, width=0)
         _line(axes[1], rows.assign(value=rows["expected"]), "shards", Look("", drawn.color, ""), dashes=DASHED)
-    axes[1].set(ylim=(0, 1), xlabel="shards", ylabel="share of the training made anew")
+    axes[1].set(
+        ylim=(0, 1), xticks=sorted(most["shards"].unique()), xlabel="shards", ylabel="share of the training made anew"
+    )
     axes[1].set_title(f"SISA, {shares['texts'].max():g} texts at once")
     handles = [handle(each) for each in EXACT.values()]
     handles.append(line_handle(GREY, "formula", 1.6, DASHED))
-    _legend(figure, handles, clusters, columns=3)
+    _legend(figure, handles, _seeds(clusters, ", means; bands: 95% interval"), columns=3)
     return figure
 
 
@@ -169,9 +169,12 @@ def private(table: pd.DataFrame):
     return figure
 
 
-def _line(axes, rows: pd.DataFrame, x: str, drawn: Look, dashes="-", width: float = 1.6) -> None:
-    """Draw the mean of `value` over seeds against a column, with the interval as a band."""
+def _line(axes, rows: pd.DataFrame, x: str, drawn: Look, dashes="-", width: float = 1.6, ratios: bool = False) -> None:
+    """Draw the mean of `value` over seeds (of `ratios`, the geometric one) against a column, its interval as a band."""
+    rows = rows.assign(value=np.log(rows["value"].clip(lower=TINY))) if ratios else rows
     summary = over_seeds(rows, by=x).sort_values(x)
+    if ratios:
+        summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
     many = len(summary) > 12
     axes.plot(summary[x], summary["mean"], color=drawn.color, linewidth=width, linestyle=dashes if width else "none",
               marker=None if many or dashes != "-" else drawn.marker, markersize=6.5, markeredgecolor="white",
@@ -179,8 +182,14 @@ def _line(axes, rows: pd.DataFrame, x: str, drawn: Look, dashes="-", width: floa
     draw_band(axes, summary[x], summary, drawn.color)
 
 
-def _legend(figure, handles: Sequence[Line2D], table: pd.DataFrame, columns: int) -> None:
+def _legend(figure, handles: Sequence[Line2D], title: str, columns: int) -> None:
     legend = figure.legend(
-        handles=list(handles), loc="outside upper left", ncols=columns, title=seeds_text(table), alignment="left"
+        handles=list(handles), loc="outside upper left", ncols=columns, title=title, alignment="left"
     )
     legend.get_title().set(color=GREY, fontsize=8.5)
+
+
+def _seeds(table: pd.DataFrame, rest: str) -> str:
+    """Return the number of seeds, and what is drawn of them where there are several."""
+    count = table["seed"].nunique()
+    return "one seed" if count == 1 else f"{count} seeds{rest}"
