@@ -62,7 +62,7 @@ def promise(table: pd.DataFrame, epsilon: float, delta: float):
     axes[0].set(yscale="log", xlabel="texts removed", ylabel=f"promised epsilon (at delta {delta:g})", title="promise")
     axes[1].set(yscale="log", xlabel="texts removed", ylabel="norm of the residual gradient", title="what it rests on")
     handles = [handle(WAYS[way], line=True) for way in ways]
-    handles.append(line_handle(GREY, "residual itself, known to nobody", 1.6, DASHED))
+    handles.append(line_handle(GREY, "residual itself (needs the secret noise)", 1.6, DASHED))
     _legend(figure, handles, _seeds(table, ", geometric mean and 95% interval"), columns=2)
     return figure
 
