@@ -24,6 +24,10 @@ TOGETHER = {
         "first epoch, embedding, plain", "first epoch, whole model, preconditioned",
         "first epoch, embedding, preconditioned", "all epochs, embedding, preconditioned",
     ),
+    "access": (
+        *MODELS, "forget set", "+ retained texts", "+ base model", "+ other texts", "+ records of training",
+        "retraining, 1 epoch",
+    ),
     "removal": (
         *MODELS, "fuzzy", "fuzzy on picks", "fuzzy wide", "exact", "iterative to the last", "iterative", "recorded",
         "live", "in turn",

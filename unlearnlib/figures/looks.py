@@ -94,6 +94,13 @@ LOOKS = {
         for block, color in enumerate(sns.color_palette("cividis", 12).as_hex())
     },
     "ln_f": Look("last layer norm", "#44AA99", "8"),
+    # what a way to forget may see, from the least on (unlearnlib.experiment.literature.ACCESS)
+    "forget_set": Look("sees the forget set", "#0072B2", "o"),
+    "+_retained_texts": Look("+ retained texts", "#E69F00", "^"),
+    "+_base_model": Look("+ base model", "#882255", "P"),
+    "+_other_texts": Look("+ other texts", "#86BFF9", "D"),
+    "+_records_of_training": Look("+ records of training", "#D55E00", ">"),
+    "retraining,_1_epoch": Look("retraining cut short", "#44AA99", "v"),
     # what the benchmarks measure, and what is kept on disk
     "training": Look("training", DARK, "s"),
     "training,_points_recorded": Look("training, points recorded", "#0072B2", "o"),
