@@ -158,9 +158,8 @@ def published(experiment: Experiment, slow: bool = False) -> list[Way]:
     ]  # fmt: skip
     if slow:
         said, source = "influence functions: one Newton step", "Guo et al. 2019, 1911.03030"
-        ways.insert(
-            1 + [way.name for way in ways].index("SSD"), Way(Variant("Newton step", NEWTON), said, source, TIMES)
-        )
+        last = [way.name for way in ways].index("SSD")
+        ways.insert(last + 1, Way(Variant("Newton step", NEWTON), said, source, TIMES))
     return ways
 
 

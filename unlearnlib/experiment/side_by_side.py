@@ -285,3 +285,40 @@ def nearer(apart: pd.DataFrame, spent: pd.DataFrame, line: Sequence[str]) -> pd.
         rows.append((method, of, float(np.exp(value)), float(work[method]), level))
     table = pd.DataFrame(rows, columns=["method", "set", "value", "work", "line"])
     return table.assign(times=table["value"] / table["line"])
+
+
+# The columns of `table`: what they are called, and which of the measures of unlearnlib.measures.collateral they are.
+SHOWN = {
+    "neighbours: completions": "neighbours: completions",
+    "neighbours: perplexity": "neighbours: perplexity",
+    "KL, forget set": "forget set: KL",
+    "KL, held-out": "held-out points: KL",
+    "KL, neighbours": "neighbours: KL",
+    "KL, general": "general text: KL",
+}
+
+
+def table(measures: pd.DataFrame, auc: pd.DataFrame, spent: pd.DataFrame, peaks: pd.Series) -> pd.DataFrame:
+    """Return everything of every method in one row each, means over seeds (of perplexities and KL geometric ones).
+
+    measures: of unlearnlib.measures.collateral, auc: of `attacked`, spent: of `accounts`, all at one stop; peaks: bytes
+    by method. `reached` says in how many of the seeds the stop was reached; a seed in which it was not stands where the
+    forget set was least known. NaN where nothing was measured.
+    """
+    wide = measures.pivot_table(index="method", columns="measure", values="value", sort=False)
+    of = {title: wide[name] for title, name in SHOWN.items()}
+    of |= {title: np.exp(value) for title, value in of.items() if title != "neighbours: completions"}
+    seeds = measures.drop_duplicates(["seed", "method"]).groupby("method", sort=False)["reached"]
+    reached = seeds.agg(lambda part: f"{int(part.astype(bool).sum())} of {len(part)}")
+    numbers = spent.groupby("method", sort=False).mean(numeric_only=True).reindex(wide.index)
+    taken = {"forward": numbers["forward"], "backward": numbers["backward"], "work": numbers["work"]}
+    taken |= {"seconds": numbers["seconds"], "of recording": numbers["prepared_seconds"]}
+    taken |= {"peak MB": peaks.reindex(wide.index) / 1e6, "stored MB": numbers["stored_bytes"] / 1e6}
+    attack = auc.groupby("method", sort=False)["auc"].mean().reindex(wide.index)
+    return pd.DataFrame({"reached": reached.reindex(wide.index), **of, "attack AUC": attack, **taken})
+
+
+def listed(ways: Sequence[Way]) -> pd.DataFrame:
+    """Return what every way is, one row each: method, sees (letters), class, what it does, source."""
+    rows = [(way.name, way.letters, way.group, way.said, way.source) for way in ways]
+    return pd.DataFrame(rows, columns=["method", "sees", "class", "what it does", "source"])
