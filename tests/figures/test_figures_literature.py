@@ -45,10 +45,7 @@ def labels(axes):
 
 def boxes(figure, axes):
     figure.draw_without_rendering()
-    return {
-        name: matplotlib.text.Text.get_window_extent(one, figure.canvas.get_renderer())
-        for name, one in labels(axes).items()
-    }
+    return {name: matplotlib.text.Text.get_window_extent(one) for name, one in labels(axes).items()}
 
 
 def apart(found):
