@@ -87,7 +87,7 @@ def test_work_is_a_multiple_of_retraining_and_none_stands_at_the_edge():
         for number in range(len(GROUPS)):
             x = 0.1 / 4 if number == 3 else 0.1 + number / 20
             assert (round(x, 6), round(value(number, of), 6)) in found
-        levels = sorted(float(line.get_ydata()[0]) for line in axes.get_lines() if line.get_linestyle() == "--")
+        levels = sorted(float(line.get_ydata()[0]) for line in axes.get_lines() if list(line.get_xdata()) == [0, 1])
         assert levels == pytest.approx([SETS[of] / 8, SETS[of]])
         assert set(labels(axes)) == {*GROUPS, *LINE}
         apart(boxes(figure, axes))
