@@ -57,6 +57,8 @@ def plane(apart: pd.DataFrame, groups: Mapping[str, str], line: Sequence[str], m
     for value, draw in zip(places.get(CEILING, ()), (axes.axvline, axes.axhline), strict=False):
         draw(value, color=MODELS[CEILING].color, linewidth=1, linestyle=DASHED, zorder=1)
     axes.set(xscale="log", yscale="log", xlabel=f"{AXES['forget']}: {KL}", ylabel=f"{AXES['retain']}: {KL}")
+    for axis in (axes.xaxis, axes.yaxis):
+        plain_ticks(axis)
     _legend(figure, groups, line, apart, models)
     label(figure, {axes: {name: (place, _shown(name, groups, line)) for name, place in places.items()}})
     return figure
@@ -92,6 +94,7 @@ def against_work(
         joined = np.array([asked[axes][name][0] for name in line if name in asked[axes]]).reshape(-1, 2)
         axes.plot(*joined.T, color=LOOKS["retraining,_1_epoch"].color, linewidth=1.6, zorder=2)
         axes.set(xscale="log", yscale="log", title=title, ylabel=KL)
+        plain_ticks(axes.yaxis)
         if (means <= 0).any():
             axes.axvline(edge * 2, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
     plain_ticks(panels[-1].xaxis)
