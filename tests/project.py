@@ -139,7 +139,7 @@ class Project:
         (self.root / "data").mkdir()
         (self.root / "data" / "facts.jsonl").write_text("{}\n")
         (self.root / "unlearnlib" / "experiment" / "jobs.py").write_text(JOBS)
-        needed = "NEEDS = {}\nFILES = {}\nSUMMARIES = ()\nTOGETHER = 1\n"
+        needed = "NEEDS = {}\nWITHOUT = ()\nSUMMARIES = ()\nTOGETHER = 1\n"
         (self.root / "unlearnlib" / "engine" / "needs.py").write_text(needed)
         (self.root / "unlearnlib" / "recipe.py").write_text("STEPS = 1\n")
         (self.root / "unlearnlib" / "figures" / "drawings.py").write_text(DRAWINGS)
