@@ -16,9 +16,8 @@ NEEDS = {
 # Notebooks that say of a table that it is missing, and go on: where a profile names its notebooks, they read of those
 # alone.
 WITHOUT = ("15",)
-# Notebooks that have little to compute once the others have run, or whose long parts are about the first of the seeds
-# (14): once over all seeds, never for a few before.
-SUMMARIES = ("02", "08", "10", "14", "15")
+# Notebooks that have little to compute once the others have run: once over all seeds, never for a few before.
+SUMMARIES = ("02", "08", "10", "15")
 # The others are run for so many seeds at a time, side by side: a run takes a quarter of a minute to start and draw. Of
 # three seeds or more there are two groups at least.
 TOGETHER = 3
