@@ -280,7 +280,12 @@ def _interval(found: evidence.Estimate) -> str:
     return f"{effect}{interval}" + (f", n = {found.n:.0f}" if np.isfinite(found.n) else "")
 
 
-TABLES = {"results": results_table, "influence": influence_table, "verdicts": verdicts_table}
+TABLES = {
+    "results": results_table,
+    "influence": influence_table,
+    "verdicts": verdicts_table,
+    "seeds": more_seeds_table,
+}
 
 
 def readme_with_tables(text: str, folder: Path) -> str:
