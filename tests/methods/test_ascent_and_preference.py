@@ -10,22 +10,6 @@ from unlearnlib.core.errors import UserError
 from unlearnlib.methods.named import METHODS
 
 
-@pytest.fixture(scope="module")
-def asked(make_model, sequences):
-    """A request whose model to start from is in float64, and another model of the same shape."""
-    return request_of(make_model().double(), sequences)
-
-
-@pytest.fixture(scope="module")
-def other(make_model):
-    return make_model(seed=4).double()
-
-
-@pytest.fixture(scope="module")
-def batch(asked):
-    return list(asked.forget.values()), list(asked.retain.values())[:3]
-
-
 def mean_nll(model, texts):
     return -sum(of_next(model, ids).mean() for ids in texts) / len(texts)
 

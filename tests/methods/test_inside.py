@@ -8,26 +8,10 @@ from unlearning import FORGET, captured, gradient, kl, log_p, loss_of, of_next, 
 from unlearnlib.core.errors import UserError
 from unlearnlib.gradients import algebra
 from unlearnlib.methods import contrastive, misdirection
-from unlearnlib.methods.losses import further_trained
 from unlearnlib.methods.named import METHODS
-from unlearnlib.methods.trained import Steps
+from unlearnlib.methods.trained import Steps, further_trained
 
 UNSEEN = {"a": (0, 5, 4, 3, 2), "b": (0, 9, 9, 11), "c": (0, 96, 1)}
-
-
-@pytest.fixture(scope="module")
-def asked(make_model, sequences):
-    return request_of(make_model().double(), sequences, base=make_model(seed=3).double())
-
-
-@pytest.fixture(scope="module")
-def other(make_model):
-    return make_model(seed=4).double()
-
-
-@pytest.fixture(scope="module")
-def batch(asked):
-    return list(asked.forget.values()), list(asked.retain.values())[:3]
 
 
 # Representation misdirection

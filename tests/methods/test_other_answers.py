@@ -4,30 +4,15 @@ import math
 
 import pytest
 import torch
-from unlearning import FORGET, gradient, loss_of, of_next, request_of
+from unlearning import FORGET, gradient, loss_of, of_next
 
 from unlearnlib.core.errors import UserError
-
-
-@pytest.fixture(scope="module")
-def asked(make_model, sequences):
-    return request_of(make_model().double(), sequences)
-
-
-@pytest.fixture(scope="module")
-def other(make_model):
-    return make_model(seed=4).double()
 
 
 @pytest.fixture(scope="module")
 def replaced(sequences):
     """The texts to forget with other tokens behind the fourth, of another number."""
     return {name: (*sequences[name][:4], 9, 8, 7, *sequences[name][5:]) for name in FORGET}
-
-
-@pytest.fixture(scope="module")
-def batch(asked):
-    return list(asked.forget.values()), list(asked.retain.values())[:3]
 
 
 def mean_nll(model, texts):

@@ -6,26 +6,11 @@ from unlearning import FORGET, captured, gradient, kl, log_p, loss_of, of_next, 
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.methods import bad_teacher, harry_potter
-from unlearnlib.methods.losses import divergence, further_trained
+from unlearnlib.methods.losses import divergence
 from unlearnlib.methods.named import METHODS
-from unlearnlib.methods.trained import Steps
+from unlearnlib.methods.trained import Steps, further_trained
 
 SHORT = {"reinforce_steps": 3, "reinforce_rate": 3e-3}
-
-
-@pytest.fixture(scope="module")
-def asked(make_model, sequences):
-    return request_of(make_model().double(), sequences, base=make_model(seed=3).double())
-
-
-@pytest.fixture(scope="module")
-def other(make_model):
-    return make_model(seed=4).double()
-
-
-@pytest.fixture(scope="module")
-def batch(asked):
-    return list(asked.forget.values()), list(asked.retain.values())[:3]
 
 
 def mean_kl(one, two, texts):

@@ -199,8 +199,7 @@ def verdicts_table(folder: Path) -> str:
 def words_of(judged: pd.DataFrame) -> dict[str, str]:
     """Return the word for each claim that rows of `judged_in` can judge: by all of its criteria where all are there,
     else by those that notebook 16 asks."""
-    known = judged[judged["verdict"].ne(judging.CANNOT) & judged["verdict"].ne("")]
-    return known.groupby("claim", sort=False)["verdict"].first().to_dict()
+    return judged[_said(judged)].groupby("claim", sort=False)["verdict"].first().to_dict()
 
 
 def judged_in(folder: Path) -> pd.DataFrame:
@@ -211,9 +210,14 @@ def judged_in(folder: Path) -> pd.DataFrame:
         return whole
     asked = judging.judge_configurations(folder)
     asked = asked[asked["configuration"].eq(AS_IT_IS)]
-    complete = whole["verdict"].ne(judging.CANNOT) & whole["verdict"].ne("")
+    complete = _said(whole)
     rows = pd.concat([whole[complete], asked[~asked["claim"].isin(whole.loc[complete, "claim"])], whole[~complete]])
     return rows.drop_duplicates(["claim", "criterion"])
+
+
+def _said(judged: pd.DataFrame) -> pd.Series:
+    """Which rows are of a claim that has a word."""
+    return judged["verdict"].ne(judging.CANNOT) & judged["verdict"].ne("")
 
 
 def more_seeds_table(folder: Path) -> str:

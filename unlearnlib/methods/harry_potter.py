@@ -2,10 +2,10 @@
 
 import torch
 
-from unlearnlib.methods.losses import centred, divergence, further_trained, not_negative, predictions
+from unlearnlib.methods.losses import centred, divergence, not_negative, predictions
 from unlearnlib.methods.path import Path
 from unlearnlib.methods.request import Later, Request
-from unlearnlib.methods.trained import Steps, trained
+from unlearnlib.methods.trained import Steps, further_trained, trained
 
 
 def generic_logits(usual: torch.Tensor, reinforced: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.methods.losses import divergence_between, further_trained, not_negative
+from unlearnlib.methods.losses import divergence_between, not_negative
 from unlearnlib.methods.path import Path
 from unlearnlib.methods.request import Later, Request
-from unlearnlib.methods.trained import Steps, trained
+from unlearnlib.methods.trained import Steps, further_trained, trained
 
 
 def knowledge_gap_alignment(

@@ -4,16 +4,14 @@ Everywhere a text counts as the mean over its own tokens and a batch as the mean
 counts. `text_log_probabilities` alone sums over tokens, as preference losses do.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
-from tqdm import tqdm
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
 from unlearnlib.methods.request import Request
-from unlearnlib.methods.trained import Steps, Texts, _in_turn, mean_loss
+from unlearnlib.methods.trained import Texts
 
 Batch = Sequence[Sequence[int]]
 
@@ -99,24 +97,3 @@ def other_texts(request: Request, replacements: Texts | None) -> Callable[[Batch
         if known[tuple(text)] == list(text):
             raise UserError(f"the replacement of {name!r} is the text itself: give another answer")
     return lambda texts: [known[tuple(text)] for text in texts]
-
-
-def further_trained(model, texts: Texts, how: Steps, seed: int, title: str):
-    """Return a copy of `model`, trained by `how` on the mean loss of some texts: a teacher, or the end of a task
-    vector. Batches and optimizer are those of unlearnlib.methods.trained. UserError where the loss is not finite."""
-    result = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(result.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
-    turns = _in_turn(texts, seed, how.batch_size, "train on")
-    with torch.enable_grad():
-        for step in tqdm(range(1, how.steps + 1), desc=title, unit="step", leave=False):
-            value = mean_loss(result, next(turns))
-            if not torch.isfinite(value.detach()):
-                raise UserError(
-                    f"{title}: the loss became {float(value.detach())} in step {step}: lower its learning rate"
-                )
-            value.backward()
-            if how.gradient_clip:
-                torch.nn.utils.clip_grad_norm_(result.parameters(), how.gradient_clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-    return result

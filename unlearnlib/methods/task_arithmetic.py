@@ -5,10 +5,9 @@ from pathlib import Path as FilePath
 from safetensors.torch import load_file, save_file
 
 from unlearnlib.gradients.algebra import Gradient
-from unlearnlib.methods.losses import further_trained
 from unlearnlib.methods.path import Path, change_between, scaled
 from unlearnlib.methods.request import Request
-from unlearnlib.methods.trained import Steps
+from unlearnlib.methods.trained import Steps, further_trained
 
 
 def negated_task_vector(

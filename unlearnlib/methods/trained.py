@@ -76,27 +76,46 @@ def trained(
 
     def compute(folder) -> None:
         model = first() if first else copy.deepcopy(request.start)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
+        optimizer = _optimizer(model, how)
         groups = (_in_turn(request.forget, request.seed, how.batch_size, "forget"),)
         groups += (_in_turn(retain, request.seed, how.batch_size, "retain"),)
         started, rows = time.process_time(), []
         for step in tqdm(range(1, how.steps + 1), desc=title, unit="step", leave=False):
             value = loss(model, *(next(group) for group in groups))
-            if not torch.isfinite(value.detach()):
-                raise UserError(
-                    f"the loss became {float(value.detach())} in step {step}: lower the method's learning_rate"
-                )
-            value.backward()
-            if how.gradient_clip:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), how.gradient_clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            _descend(value, optimizer, how, f"in step {step}: lower the method's learning_rate")
             rows.append((step, float(value.detach()), time.process_time() - started))
             if step % how.every == 0:
                 save_parameters(stop_file(folder, step), model)
         pd.DataFrame(rows, columns=["step", "loss", "seconds"]).to_csv(folder / "log.csv", index=False)
 
     return on_disk(request, lambda: request.keep(compute, title), how.stops)
+
+
+def further_trained(model, texts: Texts, how: Steps, seed: int, title: str):
+    """Return a copy of `model`, trained by `how` on the mean loss of some texts: a teacher, or the end of a task
+    vector. UserError where the loss is not finite."""
+    result = copy.deepcopy(model)
+    optimizer, turns = _optimizer(result, how), _in_turn(texts, seed, how.batch_size, "train on")
+    with torch.enable_grad():
+        for step in tqdm(range(1, how.steps + 1), desc=title, unit="step", leave=False):
+            value = mean_loss(result, next(turns))
+            _descend(value, optimizer, how, f"in step {step}: lower its learning rate", f"{title}: ")
+    return result
+
+
+def _optimizer(model, how: Steps) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.0, fused=True)
+
+
+def _descend(value: torch.Tensor, optimizer: torch.optim.Optimizer, how: Steps, remedy: str, whose: str = "") -> None:
+    """Take one step down a loss; UserError, which says `whose` and ends in the `remedy`, where it is not finite."""
+    if not torch.isfinite(value.detach()):
+        raise UserError(f"{whose}the loss became {float(value.detach())} {remedy}")
+    value.backward()
+    if how.gradient_clip:
+        torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], how.gradient_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 def on_disk(request: Request, folder: Callable[[], FilePath], stops: tuple[float, ...]) -> Path:
