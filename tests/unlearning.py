@@ -12,8 +12,8 @@ from unlearnlib.methods.request import Request
 FORGET = ("text-0", "text-2", "text-6")
 
 
-def request_of(start, sequences, folder=None, **fields) -> Request:
-    """A request to forget three of the sequences, of which all others are retained; what is kept lies in a folder."""
+def kept_in(folder):
+    """What a request keeps things with: each name computed once, in a folder of its own."""
 
     def keep(compute, name=""):
         place = folder / (name or "any")
@@ -22,9 +22,14 @@ def request_of(start, sequences, folder=None, **fields) -> Request:
             compute(place)
         return place
 
+    return keep
+
+
+def request_of(start, sequences, folder=None, **fields) -> Request:
+    """A request to forget three of the sequences, of which all others are retained; what is kept lies in a folder."""
     forget = {name: sequences[name] for name in FORGET}
     retain = {name: ids for name, ids in sequences.items() if name not in FORGET}
-    return Request(start, 7, forget=forget, retain=retain, **({"keep": keep} if folder else {}), **fields)
+    return Request(start, 7, forget=forget, retain=retain, **({"keep": kept_in(folder)} if folder else {}), **fields)
 
 
 @contextmanager

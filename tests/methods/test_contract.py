@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from unlearning import kept_in
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.measures import evaluation
@@ -38,17 +39,6 @@ OPTIONS = {
 }
 
 
-def _fresh(folder):
-    def keep(compute, name=""):
-        place = folder / (name or "any")
-        if not place.exists():
-            place.mkdir(parents=True)
-            compute(place)
-        return place
-
-    return keep
-
-
 @pytest.fixture(scope="module")
 def whole(recorded, make_model, sequences, tmp_path_factory):
     """A request that hands out every field."""
@@ -67,7 +57,7 @@ def whole(recorded, make_model, sequences, tmp_path_factory):
         texts={name: f"This is {name.replace('-', ' ')}." for name in sequences},
         known=known,
         target=0.7 * float(known(recorded.start, FORGET).mean()),
-        keep=_fresh(tmp_path_factory.mktemp("kept") / "any"),
+        keep=kept_in(tmp_path_factory.mktemp("kept") / "any"),
     )
     assert set(request._fields) == set(FIELDS)
     return request
@@ -87,7 +77,7 @@ def an_effort(path) -> float:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_path_begins_at_the_start_and_leaves_it_bitwise_untouched(whole, name, tmp_path):
-    kept, other = (whole.having(keep=_fresh(tmp_path / folder)) for folder in ("kept", "other"))
+    kept, other = (whole.having(keep=kept_in(tmp_path / folder)) for folder in ("kept", "other"))
     path, before = METHODS[name].path(kept, **OPTIONS.get(name, {})), weights(whole.start)
     with path.at(0.0) as model:
         assert same(weights(model), before)
@@ -107,7 +97,7 @@ def test_a_path_begins_at_the_start_and_leaves_it_bitwise_untouched(whole, name,
 def test_a_method_sees_what_it_says_it_uses_and_needs_it(whole, name, tmp_path):
     method = METHODS[name]
     for field in method.uses:
-        whole = whole.having(keep=_fresh(tmp_path / field))
+        whole = whole.having(keep=kept_in(tmp_path / field))
         less = Method(method.unlearn, method.uses - {field})
         with pytest.raises(UserError, match=rf"this method asks for '{field}' .* and does not say so"):
             path = less.path(whole, **OPTIONS.get(name, {}))
@@ -117,7 +107,7 @@ def test_a_method_sees_what_it_says_it_uses_and_needs_it(whole, name, tmp_path):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_path_says_what_its_effort_counts_and_where_it_may_stop(whole, name, tmp_path):
-    path = METHODS[name].path(whole.having(keep=_fresh(tmp_path / "kept")), **OPTIONS.get(name, {}))
+    path = METHODS[name].path(whole.having(keep=kept_in(tmp_path / "kept")), **OPTIONS.get(name, {}))
     assert path.unit and (path.stops is None or path.stops[0] == 0)
     path.check(0.0)
     path.check(an_effort(path))
@@ -213,7 +203,7 @@ def test_gradient_difference_is_what_a_plain_loop_does(whole, make_model, weight
         optimizer.step()
         optimizer.zero_grad()
     texts = {"forget": whole.forget, "retain": whole.retain}
-    kept = Request(start, whole.seed, **texts, keep=_fresh(whole.log / f"loop-{weight}"))
+    kept = Request(start, whole.seed, **texts, keep=kept_in(whole.log / f"loop-{weight}"))
     with METHODS["gradient difference"].path(kept, **options).at(2.0) as mine:
         for (name, value), (_, other) in zip(mine.named_parameters(), model.named_parameters(), strict=True):
             assert torch.allclose(value, other, rtol=0, atol=1e-7), name
@@ -252,7 +242,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(whole):
     def method(request):
         return trained.trained(request, broken, Steps(steps=2, every=1), request.retain, "broken")
 
-    kept = whole.having(keep=_fresh(whole.log / "broken"))
+    kept = whole.having(keep=kept_in(whole.log / "broken"))
     path = Method(method, frozenset({"forget", "retain", "keep"})).path(kept)
     with (
         pytest.raises(UserError, match="the loss became nan in step 1: lower the method's learning_rate"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.paths import ROOT
-from unlearnlib.data.records import shown_path
+from unlearnlib.data.records import decoded, shown_path
 
 # What a field holds. A schema is {name: one of these}, a name that ends in "?" may be missing; or PLAIN: a row is a
 # text, or an object with the one field `text`.
@@ -108,7 +108,7 @@ def file_rows(path: Path, part: Part) -> list[Row]:
     """Return the rows of a file in its order; UserError, naming file, line, row and field, where one is wrong."""
     shown, rows = shown_path(path), []
     try:
-        for number, (line, value) in enumerate(_values(_text(path), part.inside), 1):
+        for number, (line, value) in enumerate(_values(decoded(path), part.inside), 1):
             rows.append((f"{shown} line {line}, row {number}", value))
     except _Malformed as error:
         raise UserError(f"{shown} line {error.line}, row {len(rows) + 1}: {error}") from None
@@ -139,7 +139,7 @@ def hub_rows(name: str, part: Part) -> list[Row] | None:
 def file_text(path: Path) -> str:
     """Return the text of a file with \\n as its line ends; UserError, naming the line, where it is not UTF-8, and
     where the file is empty."""
-    text = _text(path).replace("\r\n", "\n")
+    text = decoded(path).replace("\r\n", "\n")
     if not text.strip():
         raise UserError(f"{shown_path(path)} line 1: the file is empty; write a text into it, or remove it")
     return text
@@ -238,14 +238,6 @@ class _Malformed(Exception):
     def __init__(self, line: int, problem: str):
         super().__init__(problem)
         self.line = line
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(f"{shown_path(path)} line {line}: this is not UTF-8; save the file as UTF-8") from None
 
 
 def _values(text: str, inside: str | None) -> Iterator[tuple[int, Any]]:

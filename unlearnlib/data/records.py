@@ -125,13 +125,17 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         others = [other.name for other in sorted(path.parent.glob("*.jsonl"))]
         hint = nearest(path.name, others) if others else "give the path of a JSONL file"
         raise UserError(f"{shown_path(path)} is not a file: {hint}")
+    # Only \n and \r\n end a line: JSON strings may hold the other characters that str.splitlines breaks at.
+    return [(number, line) for number, line in enumerate(decoded(path).split("\n"), 1) if line.strip()]
+
+
+def decoded(path: Path) -> str:
+    """Return what a file says, without a byte order mark; UserError, naming the line, where it is not UTF-8."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{shown_path(path)} line {line}: this is not UTF-8; save the file as UTF-8") from None
-    # Only \n and \r\n end a line: JSON strings may hold the other characters that str.splitlines breaks at.
-    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def _parse(line: str, kind: type) -> tuple[dict[str, Any], list[str]]:
