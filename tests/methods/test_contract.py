@@ -27,7 +27,7 @@ OPTIONS = {
         )
     },
     **{name: {**SHORT, "replacements": REPLACED} for name in ("other answers", "DPO", "DPO, retaining", "saliency")},
-    **{name: {"steps": 2, "batch_size": 2} for name in ("task vector", "own task vector")},
+    **{name: {"steps": 2, "batch_size": 2} for name in ("task vector", "own task vector", "negated adapter")},
     **{name: {**SHORT, "reinforce_steps": 1} for name in ("generic predictions", "reverse KL")},
     "SCRUB": {**SHORT, "every": 2, "min_steps": 1},
     "knowledge gap": {**SHORT, "teacher_steps": 1, "unseen": {"a": (0, 5, 4, 3, 2), "b": (0, 9, 9)}},

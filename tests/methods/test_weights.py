@@ -62,11 +62,58 @@ def test_a_task_vector_from_the_base_to_the_start_leads_back_to_the_base(asked, 
     assert all(torch.allclose(value, base[name], atol=1e-12) for name, value in found.items())
 
 
-@pytest.mark.parametrize("name", ["task vector", "other answers", "DPO", "saliency"])
+# Adapters
+
+
+def test_an_adapter_is_two_factors_that_were_trained_and_their_product_is_taken_off(asked):
+    """Against a training of the factors by hand, by calls of the base model with other weights."""
+    options = {"steps": 4, "batch_size": 3, "learning_rate": 1e-2, "rank": 2, "alpha": 6.0}
+    path, base = METHODS["negated adapter"].path(asked, **options), asked.base
+    names = [f"transformer.h.{block}.{part}" for block in range(3) for part in LINEAR]
+    generator = torch.Generator().manual_seed(asked.seed)
+    factors = {}
+    for name in names:
+        rows, columns = base.get_submodule(name).weight.shape
+        down = ((2 * torch.rand(2, columns, generator=generator) - 1) / columns**0.5).double().requires_grad_()
+        factors[name] = (torch.zeros(rows, 2, dtype=torch.float64, requires_grad=True), down)
+    fixed = {name: value.detach() for name, value in base.named_parameters()}
+    optimizer = torch.optim.AdamW([one for pair in factors.values() for one in pair], lr=1e-2, weight_decay=0.0)
+    texts = list(asked.forget.values())
+    for _ in range(4):
+        added = {f"{name}.weight": fixed[f"{name}.weight"] + 3.0 * up @ down for name, (up, down) in factors.items()}
+        losses = [_loss_with(base, {**fixed, **added}, text) for text in texts]
+        torch.stack(losses).mean().backward()
+        torch.nn.utils.clip_grad_norm_([one for pair in factors.values() for one in pair], 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    start = weights(asked.start)
+    for times in (0.0, 1.0, 2.0):
+        found = at(path, times)
+        for key, value in found.items():
+            up, down = factors.get(key.removesuffix(".weight"), (None, None))
+            expected = start[key] if up is None else start[key] - times * 3.0 * (up @ down).detach()
+            assert torch.allclose(value, expected, atol=1e-9), key
+    product = 3.0 * (factors[names[0]][0] @ factors[names[0]][1]).detach()
+    assert product.norm() > 1e-3 and torch.linalg.matrix_rank(product) <= 2
+    for rank in (0, 33):
+        with pytest.raises(UserError, match=f"an adapter of rank {rank}: give a whole number from 1 to 32"):
+            METHODS["negated adapter"].path(asked, rank=rank)
+
+
+LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+
+
+def _loss_with(model, parameters, text):
+    ids = torch.tensor([text])
+    logits = torch.func.functional_call(model, parameters, (ids,)).logits[0]
+    return torch.nn.functional.cross_entropy(logits[:-1], ids[0, 1:])
+
+
+@pytest.mark.parametrize("name", ["task vector", "negated adapter", "other answers", "DPO", "saliency"])
 def test_what_was_known_becomes_less_likely(recorded, make_model, sequences, tmp_path, name):
     request = request_of(recorded.start, sequences, tmp_path, base=make_model(), record=recorded.record)
     options = {"steps": 4, "batch_size": 3, "learning_rate": 2e-3}
-    if name != "task vector":
+    if name not in ("task vector", "negated adapter"):
         options |= {"every": 4, "replacements": REPLACED}
     path = METHODS[name].path(request, **options)
     losses = []

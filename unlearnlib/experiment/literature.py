@@ -105,6 +105,8 @@ def published(experiment: Experiment, slow: bool = False) -> list[Way]:
     reinforced = {"reinforce_steps": 3 * math.ceil(forgotten / half), "reinforce_rate": profile.learning_rate}
     taught = {"teacher_steps": 3 * math.ceil(forgotten / half), "teacher_rate": profile.learning_rate}
     vector = {"steps": 3 * profile.epochs, "batch_size": profile.batch_size, "learning_rate": profile.learning_rate}
+    # An adapter begins at zero and learns at a rate of its own, higher than whole weights do.
+    low_rank = {**vector, "steps": 6 * profile.epochs, "learning_rate": 2.5 * profile.learning_rate}
 
     def trained(name: str, method: str | Method, said: str, source: str, **options) -> Way:
         rate = chosen(name) * profile.learning_rate
@@ -141,6 +143,8 @@ def published(experiment: Experiment, slow: bool = False) -> list[Way]:
             "Foster et al. 2023, 2308.07707", TIMES),
         Way(Variant("task vector", "task vector", options=vector), "minus what training the base model on them adds",
             "Ilharco et al. 2022, 2212.04089", TIMES),
+        Way(Variant("negated adapter", "negated adapter", options=low_rank), "the same by a low-rank adapter",
+            "Zhang et al. 2023, 2306.14870", TIMES),
         trained("base teacher", "base teacher", "the base model as the teacher", "ours, after 2205.08096"),
         trained("random labels", "other answers", "other people's answers", "Graves et al. 2020, 2010.10981",
                 **answers),
@@ -239,10 +243,6 @@ ELSEWHERE = {
     "Guardrails (Thaker et al. 2024, 2403.03329)": (
         "an instruction or a filter before and behind the model",
         "no weight changes; a filter for one name finds that name",
-    ),
-    "Negated adapters (Zhang et al. 2023, 2306.14870)": (
-        "a low-rank task vector, taken off",
-        "not implemented; `task vector` is its form of full rank",
     ),
     "EUL (Chen & Yang 2023, 2310.20150)": (
         "small layers put in, trained to forget, fused",

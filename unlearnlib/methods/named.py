@@ -1,5 +1,6 @@
 """The methods by name: what `Variant(name, method)` finds."""
 
+from unlearnlib.methods.adapters import negated_adapter
 from unlearnlib.methods.ascent import trained_ascent
 from unlearnlib.methods.bad_teacher import bad_teacher, base_teacher
 from unlearnlib.methods.contrastive import partitioned_contrast
@@ -63,6 +64,7 @@ METHODS = {
     "DPO, retaining": Method(dpo_retaining, frozenset({"forget", "retain", "keep"})),
     "task vector": Method(negated_task_vector, frozenset({"forget", "base", "keep"})),
     "own task vector": Method(negated_own_task_vector, frozenset({"forget", "keep"})),
+    "negated adapter": Method(negated_adapter, frozenset({"forget", "base", "keep"})),
     "noise": Method(noise, frozenset()),
     "Fisher noise": Method(fisher_noise, frozenset({"retain"})),
     "dampening": Method(selective_dampening, frozenset({"forget", "retain"})),
