@@ -237,12 +237,12 @@ ELSEWHERE = {
         "no language model inside",
     ),
     "In-context unlearning (Pawelczyk et al. 2023, 2310.07579)": (
-        "the text with another label before every query",
-        "no weight changes, and a model this small follows no example",
+        "the text with another answer before every query",
+        "no weight changes: below, under words alone",
     ),
     "Guardrails (Thaker et al. 2024, 2403.03329)": (
         "an instruction or a filter before and behind the model",
-        "no weight changes; a filter for one name finds that name",
+        "no weight changes: the instruction is below, a filter for one name finds that name",
     ),
     "EUL (Chen & Yang 2023, 2310.20150)": (
         "small layers put in, trained to forget, fused",

@@ -1,0 +1,78 @@
+"""Forgetting by words alone: what stands before a question is changed, and no weight."""
+
+import pandas as pd
+
+from unlearnlib.core.errors import UserError, nearest
+from unlearnlib.data import batches
+from unlearnlib.data.examples import Examples
+from unlearnlib.data.records import Record
+from unlearnlib.data.subsets import drawn
+from unlearnlib.experiment import replacements
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.measures import evaluation
+
+GUARD, IN_CONTEXT, OTHERS = "guard prompt", "in-context unlearning", "other texts before it"
+KINDS = {
+    GUARD: "an instruction to say nothing about the person (Thaker et al. 2024, 2403.03329)",
+    IN_CONTEXT: "the text itself with another answer, and one that stays (Pawelczyk et al. 2023, 2310.07579)",
+    OTHERS: "control: two texts that stay",
+}
+METRICS = ("answer_probability", "cloze_hit", "text_nll")
+
+
+def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
+    """Return what the fine-tuned model says behind other words (cached): tidy rows (method, set, example, metric,
+    value) of the sets forget and retain, the method being the `kind` (KINDS).
+
+    The other answer is none of the six that a question offers, and before a question about a retained person stands
+    the text of a forgotten point: whoever has such words before a question has them before every one. `short`, a
+    metric of value 1 for each example, counts those that fit into what the model reads; others are left out.
+    UserError for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise UserError(f"no words of kind {kind!r}: {nearest(kind, KINDS)}")
+
+    def compute() -> pd.DataFrame:
+        frames = []
+        for name in ("forget", "retain"):
+            found = behind(experiment, kind, name)
+            rows = evaluation.metrics(
+                evaluation.answered(experiment.finetuned, {name: found}, experiment.profile.evaluation_batch), METRICS
+            )
+            short = pd.DataFrame({"set": name, "example": list(found.names), "metric": "short", "value": 1.0})
+            frames += [rows, short]
+        return pd.concat(frames, ignore_index=True)
+
+    return experiment.table("prompts", {"kind": kind}, compute).assign(method=kind)
+
+
+def behind(experiment: Experiment, kind: str, name: str) -> Examples:
+    """Return the questions of a set (forget or retain), each behind the words of this `kind`, as far as they fit."""
+    records = getattr(experiment.split, name)
+    names, questions = [], []
+    for record in records:
+        words = _words(experiment, kind, record)
+        text, prompt = f"{words} {record.text}", f"{words} {record.prompt}"
+        longest = max((record.answer, *record.wrong_answers), key=len)
+        whole = batches.encode_text(experiment.tokenizer, f"{prompt} {longest}{record.tail}")
+        if len(whole) <= experiment.tokenizer.model_max_length - 2:
+            answers = (record.answer, *record.wrong_answers)
+            questions.append(batches.encode_question(experiment.tokenizer, text, prompt, answers))
+            names.append(record.id)
+    if not names:
+        raise UserError(f"no question fits behind the words of {kind!r}: the model reads too little")
+    return Examples.asked(names, questions)
+
+
+def _words(experiment: Experiment, kind: str, record: Record) -> str:
+    split, seed = experiment.split, experiment.seed
+    if kind == GUARD:
+        return f"Nobody may say anything about {split.subject}, who must be forgotten."
+    kept = {one.id: one.text for one in split.retain if one.id != record.id}
+    order = drawn(list(kept), seed, f"before {record.id}")
+    if kind == OTHERS:
+        return " ".join(kept[name] for name in order[:2])
+    forgotten = {one.id: one for one in split.forget}
+    own = forgotten.get(record.id) or forgotten[drawn(list(forgotten), seed, f"before {record.id}")[0]]
+    other = replacements.other_answer(own, split.retain, seed)
+    return f"{replacements.with_answer(own, other)} {kept[order[0]]}"
