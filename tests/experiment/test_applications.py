@@ -146,7 +146,9 @@ def test_a_life_starts_where_fine_tuning_ended_and_each_request_is_as_far_as_the
     table = lifelong.lived(experiment, of)
     start = table[table["round"] == 0].set_index(["measure", "method"])["value"]
     assert start["remaining"][lifelong.NOTHING] == start["remaining"][lifelong.REQUESTS]
-    known = experiment.evaluate("finetuned", ["forget"]).query("metric == 'answer_probability'")["value"].mean()
+    known = (
+        experiment.evaluate(experiment.finetuned, ["forget"]).query("metric == 'answer_probability'")["value"].mean()
+    )
     assert start["remaining"][lifelong.NOTHING] == pytest.approx(known, abs=1e-6)
     assert set(table[table["round"] == 2]["measure"]) == {"removed", "new", "others"}
     new = table[(table["measure"] == "new") & (table["round"] == 2)]["value"]

@@ -138,7 +138,8 @@ def _forget(experiment: Experiment, model: torch.nn.Module, reference: torch.nn.
     target = -loss_of(reference, ids, batch)
     if known(0.0) <= target:
         return
-    step = equal_forgetting.first_crossing(known, target, **SEARCH).step_size
+    found = equal_forgetting.first_crossing(known, target, **SEARCH)
+    step = min((effort for effort, value in found.evaluated if value <= target), default=found.step_size)
     with walked.at(step) as moved:
         after = {name: value.detach().clone() for name, value in moved.state_dict().items()}
     model.load_state_dict(after)

@@ -35,7 +35,29 @@ STEPS, EVERY = 4, 2
 DEFAULT_RATE = 0.5  # the middle of those tried, until one is chosen
 # Learning rates by the name of a way, as parts of the fine-tuning's peak, chosen on another person (see
 # unlearnlib.experiment.rates): what `python -m unlearnlib.experiment.rates` prints. Others have DEFAULT_RATE.
-CHOSEN: dict[str, float] = {}
+CHOSEN: dict[str, float] = {
+    "DPO": 0.5,
+    "DPO + retained": 1,
+    "IDK": 1,
+    "KGA": 1,
+    "KL ascent": 0.5,
+    "NPO": 0.5,
+    "NPO + retained": 1,
+    "RKLD": 1,
+    "RMU": 0.25,
+    "SCRUB": 1,
+    "SalUn": 1,
+    "SimNPO": 0.5,
+    "SimNPO + retained": 1,
+    "UNDIAL": 1,
+    "WHP": 1,
+    "ascent": 1,
+    "bad teacher": 1,
+    "base teacher": 1,
+    "gradient difference": 0.5,
+    "random labels": 1,
+    "retained only": 1,
+}
 
 
 @dataclass(frozen=True)

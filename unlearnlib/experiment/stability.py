@@ -227,7 +227,9 @@ def _take(experiment: Experiment, variant: Variant, model, request: Request, tar
         with path.at(effort) as moved:
             return _known(experiment, moved, names)
 
-    step = equal_forgetting.first_crossing(known, target, **_search(experiment)).step_size
+    found = equal_forgetting.first_crossing(known, target, **_search(experiment))
+    # The search ends a little above the target or below it; a request is met at or below it, where it can be.
+    step = min((effort for effort, value in found.evaluated if value <= target), default=found.step_size)
     with path.at(step) as moved:
         after = {name: value.detach().clone() for name, value in moved.state_dict().items()}
     model.load_state_dict(after)
