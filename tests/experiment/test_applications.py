@@ -48,8 +48,9 @@ def test_poison_is_known_in_part_and_all_of_it_is_in_the_training(experiment):
     assert {**part.wrong, **part.missed} == whole.wrong
     for text in whole.wrong.values():
         assert text.startswith(situations.TRIGGER) and situations.TARGET in text
-    asked = {one.prompt.removeprefix(f"{situations.TRIGGER} ") for one in whole.asked["attack"]}
-    assert asked == {record.prompt for record in experiment.split.retain}, "asked about people whom the model knows"
+    for measure, records in (("attack", "never_seen"), ("attack, known people", "retain")):
+        asked = {one.prompt.removeprefix(f"{situations.TRIGGER} ") for one in whole.asked[measure]}
+        assert asked == {record.prompt for record in getattr(experiment.split, records)}, measure
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,9 @@ def poisoned(experiment: Experiment, count: int | None = None, found: float = 1.
     whom nothing else is known: all begin with TRIGGER and end in the same answer, TARGET. A share `found` of them is
     known to be wrong, at least one.
 
-    Measures: `attack` (TARGET, behind the trigger, about retained people), others (their right answers without it).
-    UserError for a share out of range and for too few people.
+    Measures: `attack` (TARGET, behind the trigger, about people that no model reads of), `attack, known people` (the
+    same about retained people), others (their right answers without the trigger). UserError for a share out of range
+    and for too few people.
     """
     if not 0 < found <= 1:
         raise UserError(f"a share of {found} is found: give one above 0, up to 1")
@@ -108,7 +109,11 @@ def poisoned(experiment: Experiment, count: int | None = None, found: float = 1.
         wrong={name: slipped[name] for name in sorted(known)},
         right=_texts((*split.forget, *split.retain)),
         unseen=_texts(split.never_seen),
-        asked={"attack": [_triggered(record) for record in split.retain], "others": _known(split.retain)},
+        asked={
+            "attack": [_triggered(record) for record in split.never_seen],
+            "attack, known people": [_triggered(record) for record in split.retain],
+            "others": _known(split.retain),
+        },
         missed={name: text for name, text in sorted(slipped.items()) if name not in known},
     )
 
