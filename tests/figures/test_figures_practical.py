@@ -1,0 +1,28 @@
+"""The figure of ways at little compute shows the numbers that it is given."""
+
+import pandas as pd
+import pytest
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.figures import practical
+
+
+def ways():
+    rows = [
+        (seed, f"embedding, plain {repair}", "embedding, plain", repair, forget * (1 + 3 * seed), 0.5)
+        for seed in (0, 1)
+        for repair, forget in ((0, 0.2), (4, 0.4))
+    ]
+    return pd.DataFrame(rows, columns=["seed", "method", "first", "repair", "forget", "retain"])
+
+
+def test_a_mark_is_a_geometric_mean_and_a_ring_the_choice():
+    models = pd.DataFrame({"method": ["retrained again"], "forget": [0.1], "retain": [0.1]})
+    axes = practical.plane(ways(), models, ["embedding, plain 4"]).axes[0]
+    marks = [line for line in axes.get_lines() if line.get_linestyle() == "None"]
+    places = [tuple(round(float(one[0]), 6) for one in line.get_data()) for line in marks]
+    assert places == [(0.4, 0.5), (0.8, 0.5), (0.8, 0.5), (0.1, 0.1)], "two ways, a ring round one, and a model"
+    assert marks[1].get_markersize() > marks[0].get_markersize(), "more repair is larger"
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    with pytest.raises(UserError, match="no column 'repair'"):
+        practical.plane(ways().drop(columns="repair"), models)

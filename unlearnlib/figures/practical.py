@@ -1,0 +1,78 @@
+"""Ways at little compute: how near each ends on what was to be forgotten and on what was to stay."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from unlearnlib.figures.looks import DASHED, GREY, LOOKS, Look
+from unlearnlib.figures.parts import (
+    handle,
+    in_order,
+    line_handle,
+    marker_size,
+    need_columns,
+    new_figure,
+    note,
+    plain_ticks,
+)
+
+FIRSTS = {
+    "embedding, preconditioned": Look("embedding, preconditioned", "#E69F00", "^"),
+    "whole model, preconditioned": Look("whole model, preconditioned", "#D6A9C7", "D"),
+    "embedding, plain": Look("embedding, plain", "#882255", "P"),
+    "taken back, embedding": Look("taken back, embedding", "#86BFF9", "v"),
+    "taken back, whole model": Look("taken back, whole model", "#0072B2", "o"),
+    "short task vector": Look("short task vector", "#D55E00", ">"),
+}
+MODELS = {
+    "retrained again": Look("another retrained model", LOOKS["retrained"].color, "*"),
+    "retraining, 1 epoch": Look("retraining, one epoch", "#44AA99", "X"),
+    "base": LOOKS["base"],
+}
+REPAIRED = 3.5  # how much larger a mark is with each pair of repair steps
+
+
+def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
+    """Return every way as a mark: its distance over that of doing nothing, on the texts to forget to the right and on
+    those to keep upwards (geometric means; 1, dashed: doing nothing). The larger a mark, the more repair; ringed ones
+    are `chosen`.
+
+    ways: columns first, repair, method, forget, retain (see unlearnlib.experiment.practical.scored, with first and
+    repair joined); models: method, forget, retain.
+    """
+    need_columns(ways, "first", "repair", "method", "forget", "retain")
+    need_columns(models, "method", "forget", "retain")
+    figure, axes = new_figure(height=5.0)
+    means = ways.groupby(["first", "method", "repair"], sort=False)[["forget", "retain"]].agg(_middle).reset_index()
+    for name, shown in FIRSTS.items():
+        for one in means[means["first"] == name].itertuples():
+            size = marker_size(shown, 5 + REPAIRED * one.repair / 2)
+            axes.plot(one.forget, one.retain, linestyle="none", marker=shown.marker, color=shown.color, markersize=size,
+                      markeredgecolor="white", markeredgewidth=0.7, alpha=0.9, zorder=3)  # fmt: skip
+            if one.method in chosen:
+                axes.plot(one.forget, one.retain, linestyle="none", marker="o", markerfacecolor="none",
+                          markeredgecolor="black", markersize=size + 8, markeredgewidth=1.3, zorder=4)  # fmt: skip
+    for name, shown in MODELS.items():
+        rows = models[models["method"] == name]
+        if len(rows):
+            axes.plot(
+                _middle(rows["forget"]), _middle(rows["retain"]), linestyle="none", marker=shown.marker,
+                color=shown.color, markersize=marker_size(shown, 10), markeredgecolor="white", zorder=5,
+            )  # fmt: skip
+    for line in (axes.axvline, axes.axhline):
+        line(1, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
+    axes.set(xscale="log", yscale="log", xlabel="distance on the texts to forget (1: nothing done)",
+             ylabel="distance on the texts to keep (1: nothing done)")  # fmt: skip
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
+    handles = [handle(FIRSTS[name]) for name in FIRSTS if name in set(in_order(ways["first"]))]
+    handles += [handle(MODELS[name]) for name in MODELS if name in set(models["method"])]
+    figure.legend(handles=[*handles, line_handle(GREY, "nothing done", 1, DASHED)], loc="outside upper left", ncols=3)
+    note(figure, ways)
+    return figure
+
+
+def _middle(values: pd.Series) -> float:
+    """Return the geometric mean."""
+    return float(np.exp(np.log(values).mean()))
