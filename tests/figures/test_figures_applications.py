@@ -1,5 +1,6 @@
 """The figures of the applications show the numbers that they are given."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -30,6 +31,13 @@ def test_every_way_has_a_row_and_every_measure_a_panel():
     ]
     assert [list(line) for line in lines] == [pytest.approx([0.21, 0.21])], "the reference is a line"
     assert len(applications.ways(table(), "retrained", ["KL"]).axes) == 1
+
+
+def test_an_interval_ends_where_a_probability_does():
+    wide = table().assign(value=lambda one: one["value"] + 0.06 * one["seed"])
+    bars = applications.ways(wide, "retrained", ["old"]).axes[0].collections
+    ends = np.concatenate([np.asarray(segment)[:, 0] for bar in bars if hasattr(bar, "get_segments") for segment in bar.get_segments()])  # fmt: skip  # noqa: E501
+    assert ends.min() >= 0 and ends.max() == 1.0, "0.9 and 0.98 have a 95% interval up to 1.45"
 
 
 @pytest.mark.parametrize(

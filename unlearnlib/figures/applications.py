@@ -1,7 +1,9 @@
 """What unlearning is good for: the ways out of a situation beside each other, and a model that goes on learning."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from unlearnlib.core.errors import UserError, nearest
@@ -23,11 +25,13 @@ from unlearnlib.figures.parts import (
 from unlearnlib.statistics.seeds import over_seeds
 
 LIVES = {
-    "nothing done": LOOKS["nothing_forgotten"],
-    "unlearned": LOOKS["all_epochs"],
+    "nothing done": replace(LOOKS["nothing_forgotten"], label="nothing done"),
+    "unlearned": replace(LOOKS["all_epochs"], label="unlearned"),
     "retrained": LOOKS["retrained"],
 }
 WAY = Look("", "#0072B2", "o")
+# What a measure cannot be below or above; probabilities and shares: 0 and 1.
+LIMITS = {"KL": (0, np.inf), "apart": (0, np.inf), "parity gap": (-1, 1), "opportunity gap": (-1, 1)}
 PARTS = {
     "removed": "removed so far",
     "remaining": "Dave's that remain",
@@ -37,7 +41,8 @@ PARTS = {
 
 
 def ways(table: pd.DataFrame, reference: str, measures: Sequence[str] = ()):
-    """Return a row for each way out of a situation and a panel for each measure, with 95% intervals over seeds.
+    """Return a row for each way out of a situation and a panel for each measure, with 95% intervals over seeds, cut at
+    what the measure can be (LIMITS).
 
     table: columns seed, method, measure, value. The `reference` is a line with its interval as a band, and its own row;
     `measures`: which are drawn, in this order (default: all). UserError for a reference or measure that is not there.
@@ -52,6 +57,7 @@ def ways(table: pd.DataFrame, reference: str, measures: Sequence[str] = ()):
     figure, axes = new_figure(columns=len(chosen), height=1.3 + 0.36 * len(methods), sharey=True, squeeze=False)
     for panel, measure in zip(axes[0], chosen, strict=True):
         summary = over_seeds(table[table["measure"] == measure]).set_index("method")
+        summary[["low", "high"]] = summary[["low", "high"]].clip(*LIMITS.get(measure, (0, 1)))
         if reference in summary.index:
             draw_reference_line(panel, summary.loc[reference])
         for row, method in enumerate(methods):
