@@ -33,7 +33,7 @@ def requests():
 
 def test_a_panel_for_each_probe_and_fewer_bits_to_the_right():
     figure = stability.probes(probes())
-    assert [panel.get_title(loc="left") for panel in figure.axes] == ["five forgotten texts again", "weights rounded"]
+    assert [panel.get_title(loc="left") for panel in figure.axes] == ["5 forgotten texts", "rounded weights"]
     ticks = [label.get_text() for label in figure.axes[1].get_xticklabels()]
     assert ticks == ["32", "8", "4"]
     drawn = [list(line.get_ydata()) for line in figure.axes[0].get_lines()]

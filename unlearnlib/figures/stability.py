@@ -15,7 +15,7 @@ from unlearnlib.figures.parts import (
     marker_size,
     need_columns,
     new_figure,
-    note,
+    seeds_text,
 )
 from unlearnlib.statistics.seeds import over_seeds
 
@@ -28,12 +28,17 @@ METHODS = {
     "SCRUB": Look("SCRUB", "#882255", "P"),
     "retrained": LOOKS["retrained"],
 }
+BANDS = (
+    "first epoch",
+    "embedding, preconditioned",
+    "retrained",
+)  # whose intervals are drawn where there are many lines
 # Probe, measure, title and axis of each panel.
 PANELS = (
-    ("its own texts", "the rest", "five forgotten texts again", "optimizer steps"),
-    ("others' texts", "the rest", "five retained texts again", "optimizer steps"),
-    ("learning on", "forget", "texts about strangers", "optimizer steps"),
-    ("rounding", "forget", "weights rounded", "bits of a weight"),
+    ("its own texts", "the rest", "5 forgotten texts", "optimizer steps"),
+    ("others' texts", "the rest", "5 retained texts", "optimizer steps"),
+    ("learning on", "forget", "about strangers", "optimizer steps"),
+    ("rounding", "forget", "rounded weights", "bits of a weight"),
 )
 REQUESTS = {"removed": "removed so far", "remaining": "Dave's that remain", "others": "retained people"}
 FAR = {"KL": "on what was removed", "KL others": "on the retained people"}
@@ -41,7 +46,7 @@ FAR = {"KL": "on what was removed", "KL others": "on the retained people"}
 
 def probes(table: pd.DataFrame):
     """Return what each model knows of the forget set when it is trained on, or rounded: a panel for each of PANELS, the
-    mean answer probability against the level, with 95% intervals over seeds.
+    mean answer probability against the level, with 95% intervals over seeds for BANDS.
 
     table: columns seed, method (those of METHODS), probe, level, measure, value; the dashed line is chance.
     """
@@ -56,7 +61,7 @@ def probes(table: pd.DataFrame):
         places = {level: place for place, level in enumerate(levels)}
         rows = rows.assign(x=rows["level"].map(places))
         for method in _there(table):
-            _line(panel, rows[rows["method"] == method], METHODS[method])
+            _line(panel, rows[rows["method"] == method], METHODS[method], band=method in BANDS)
         panel.axhline(CHANCE, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
         panel.set(title=title, xlabel=label, ylim=(0, 1.03))
         panel.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
@@ -101,7 +106,7 @@ def _there(table: pd.DataFrame) -> list[str]:
     return [name for name in METHODS if name in set(in_order(table["method"]))]
 
 
-def _line(axes, rows: pd.DataFrame, shown: Look, dashes="-", ratios: bool = False) -> None:
+def _line(axes, rows: pd.DataFrame, shown: Look, dashes="-", ratios: bool = False, band: bool = True) -> None:
     if rows.empty:
         return
     rows = rows.assign(value=np.log(rows["value"].clip(lower=1e-6))) if ratios else rows
@@ -114,11 +119,14 @@ def _line(axes, rows: pd.DataFrame, shown: Look, dashes="-", ratios: bool = Fals
         marker=shown.marker if full else None, markersize=marker_size(shown, 6), markeredgecolor="white",
         markeredgewidth=0.6, zorder=3,
     )  # fmt: skip
-    if full:
+    if full and band:
         draw_band(axes, summary["x"], summary, shown.color)
 
 
 def _legend(figure, table: pd.DataFrame, more: Sequence) -> None:
     handles = [handle(METHODS[name], line=True) for name in _there(table)]
-    figure.legend(handles=[*handles, *more], loc="outside upper left", ncols=4)
-    note(figure, table)
+    title = seeds_text(table)
+    if len(handles) > len(BANDS):
+        title += f" (drawn for {', '.join(METHODS[name].label for name in BANDS)})"
+    legend = figure.legend(handles=[*handles, *more], loc="outside upper left", ncols=4, title=title, alignment="left")
+    legend.get_title().set(color=GREY, fontsize=8.5)
