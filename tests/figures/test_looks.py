@@ -9,7 +9,7 @@ import pytest
 from colour.blindness import matrix_cvd_Machado2009
 
 from unlearnlib.core.paths import ROOT
-from unlearnlib.figures.looks import LOOKS, SETS, look
+from unlearnlib.figures.looks import LOOKS, SETS, look, save
 
 LEAST = 10.0  # CIEDE2000
 MODELS = ("finetuned", "retrained")
@@ -118,3 +118,22 @@ def test_eyes_that_see_no_red_and_green_confuse_what_they_are_known_to_confuse()
         float(colour.delta_E(*seen(pair, EYES[eyes]), method="CIE 2000")) for eyes in ("usual", "deuteranopia")
     )
     assert usual > 40 and other < usual / 2
+
+
+def test_a_saved_picture_keeps_the_colours_of_small_marks_among_many_bands(tmp_path):
+    """Bands that overlap make hundreds of shades: those of the marks must not be merged with them."""
+    from PIL import Image
+
+    from unlearnlib.figures.parts import new_figure
+
+    wanted = ["#0072B2", "#D55E00", "#86BFF9", "#E69F00", "#882255", "#196633", "#D6A9C7"]
+    figure, axes = new_figure(columns=2)
+    for row, color in enumerate(wanted):
+        for panel in axes:
+            panel.plot(range(3), [row, row + 1, row], color=color, marker="o", markersize=5)
+            panel.fill_between(range(3), [row - 2, row, row - 1], [row + 2, row + 3, row + 1], color=color, alpha=0.18)
+    path = save(figure, tmp_path, "bands", dpi=200)
+    there = np.unique(np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3), axis=0).astype(int)
+    for color in wanted:
+        rgb = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+        assert np.abs(there - rgb).sum(1).min() <= 6, color
