@@ -9,6 +9,7 @@ import pytest
 from colour.blindness import matrix_cvd_Machado2009
 
 from unlearnlib.core.paths import ROOT
+from unlearnlib.figures import applications, guarantees, practical, stability
 from unlearnlib.figures.looks import LOOKS, SETS, look, save
 
 LEAST = 10.0  # CIEDE2000
@@ -63,6 +64,13 @@ TABLES = {
     "12_paths": ("method", "paths"),
     "16_nearer": ("method", "paths"),
 }
+# Figures whose looks stand beside them: names that are drawn there alone, or mean something else elsewhere.
+BESIDE = {
+    "stability": stability.METHODS,
+    "in practice": practical.FIRSTS | practical.MODELS,
+    "lives": applications.LIVES,
+    "guarantees": guarantees.WAYS,
+}
 EYES = {
     "usual": np.eye(3),
     "deuteranopia": matrix_cvd_Machado2009("Deuteranomaly", 1.0),
@@ -78,11 +86,15 @@ def seen(colors, eyes) -> np.ndarray:
     return colour.XYZ_to_Lab(linear @ colour.models.RGB_COLOURSPACE_sRGB.matrix_RGB_to_XYZ.T, white)
 
 
+def looks_of(figure: str) -> dict:
+    return BESIDE.get(figure) or {name: look(name) for name in TOGETHER[figure]}
+
+
 @pytest.mark.parametrize("eyes", EYES)
-@pytest.mark.parametrize("figure", TOGETHER)
+@pytest.mark.parametrize("figure", [*TOGETHER, *BESIDE])
 def test_colours_of_one_figure_are_apart(figure, eyes):
-    names = TOGETHER[figure]
-    lab = seen([look(name).color for name in names], EYES[eyes])
+    names = list(looks_of(figure))
+    lab = seen([shown.color for shown in looks_of(figure).values()], EYES[eyes])
     near = {
         (names[one], names[other]): round(float(distance), 1)
         for one, other in itertools.combinations(range(len(names)), 2)
@@ -91,11 +103,11 @@ def test_colours_of_one_figure_are_apart(figure, eyes):
     assert near == {}
 
 
-@pytest.mark.parametrize("figure", TOGETHER)
+@pytest.mark.parametrize("figure", [*TOGETHER, *BESIDE])
 def test_no_two_of_one_figure_share_a_marker(figure):
     shared: dict[str, list[str]] = {}
-    for name in TOGETHER[figure]:
-        shared.setdefault(look(name).marker, []).append(name)
+    for name, shown in looks_of(figure).items():
+        shared.setdefault(shown.marker, []).append(name)
     assert {marker: names for marker, names in shared.items() if len(names) > 1} == {}
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from unlearnlib.core import profiles
-from unlearnlib.core.errors import UserError
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.profiles import Profile
 from unlearnlib.experiment import configurations
 from unlearnlib.experiment.loaded import Models
@@ -68,9 +68,14 @@ def firsts(profile: Profile) -> list[Variant]:
     )
 
 
+def combinations(profile: Profile) -> list[Candidate]:
+    """Return every combination of step, fraction and repair."""
+    return [Candidate(first, part, steps) for first in firsts(profile) for part in FRACTIONS for steps in REPAIRS]
+
+
 def candidates(profile: Profile) -> list[Candidate]:
-    """Return every combination of step, fraction and repair that reads no more than SHARE of what retraining reads."""
-    made = [Candidate(first, part, steps) for first in firsts(profile) for part in FRACTIONS for steps in REPAIRS]
+    """Return the combinations that read no more than SHARE of what retraining reads."""
+    made = combinations(profile)
     return [one for one in made if texts_read(profile, one) <= SHARE * profile.epochs * _retained(profile)]
 
 
@@ -168,10 +173,10 @@ def chosen(scores: pd.DataFrame) -> str:
 
 
 def by_name(profile: Profile, name: str) -> Candidate:
-    """Return a way by its name; UserError where none of `candidates` has it."""
-    known = {one.name: one for one in candidates(profile)}
+    """Return a way by its name, whatever it reads in this profile; UserError where none of `combinations` has it."""
+    known = {one.name: one for one in combinations(profile)}
     if name not in known:
-        raise UserError(f"no way {name!r} reads at most {SHARE:g} of retraining: search anew, or take another profile")
+        raise UserError(f"no way {name!r}: {nearest(name, known)}")
     return known[name]
 
 
