@@ -21,7 +21,7 @@ def test_no_way_reads_more_than_its_share():
     made = practical.candidates(profile)
     retraining = profile.epochs * 5 * profile.neighbours
     assert max(practical.texts_read(profile, one) for one in made) <= retraining / 8
-    assert len({one.name for one in made}) == len(made) > 50
+    assert len({one.name for one in made}) == len(made) > 40
     read = {one.name: practical.texts_read(profile, one) for one in made}
     assert read["embedding, plain, 1 of the step"] == 0
     assert read["embedding, plain, 0.5 of the step, 4 repair steps"] == 64 == read["short task vector, 1 of the step"]
@@ -33,7 +33,7 @@ def test_no_way_reads_more_than_its_share():
 
 def test_a_way_is_its_share_of_the_step_and_then_repair(experiment):
     """The step alone, against the path itself; repair brings the retained texts back or leaves them as they are."""
-    ways = [Candidate(EMBEDDING, 0.5, 0), Candidate(EMBEDDING, 0.5, 2)]
+    ways = [Candidate(EMBEDDING, 0.5, 0), Candidate(EMBEDDING, 0.5, 4)]
     table = practical.measured(experiment, ways).set_index(["method", "set", "metric"])["value"]
     step = experiment.calibrated(EMBEDDING, smallest=practical.SMALLEST).step_size
     texts, batch = experiment.sets["forget"].texts, experiment.profile.evaluation_batch

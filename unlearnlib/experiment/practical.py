@@ -17,21 +17,21 @@ import torch
 from unlearnlib.core import profiles
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.profiles import Profile
-from unlearnlib.experiment import configurations
+from unlearnlib.experiment import closeness, configurations
 from unlearnlib.experiment.loaded import Models
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant, distinct
-from unlearnlib.measures import distance
+from unlearnlib.measures import distance, evaluation
 from unlearnlib.methods.trained import Steps, further_trained
 
 SHARE = 1 / 8  # of what retraining reads
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # of the step to equal forgetting
-REPAIRS = (0, 2, 4)  # optimizer steps on retained texts
+REPAIRS = (0, 4)  # optimizer steps on retained texts
 OTHERS = ("anita", "grace", "henry")  # whom the search is about
 LATER = 100  # seeds from here on are nobody's: the search has those below
 SMALLEST = 0.05  # where the search for a step begins: a task vector is looked for in multiples of itself
 VECTOR = 4  # optimizer steps of the task vector
-SETS = ("forget", "paraphrase", "retain", "general")
+ASKED = ("forget", "paraphrase", "retain")
 NEAR = ("forget", "retain")  # the sets by whose distance ways are ranked
 UNTOUCHED, AGAIN = "finetuned", "retrained again"
 MODELS = (UNTOUCHED, AGAIN, "base")
@@ -93,8 +93,8 @@ def measured(experiment: Experiment, ways: Sequence[Candidate]) -> pd.DataFrame:
     """Return what becomes of each way (cached by step): rows (seed, method, first, fraction, repair, share, set,
     metric, value).
 
-    Metrics: answer_probability (mean of the set; not of general text) and `kl`, the mean KL(retrained || model), nats a
-    token. share: texts read by training, over those of retraining (0 to 1).
+    Metrics: answer_probability (mean, of the sets ASKED) and `kl`, the mean KL(retrained || model), nats a token, on
+    those of NEAR. share: texts read by training, over those of retraining (0 to 1).
     """
     frames = []
     for first in distinct({one.first.name: one.first for one in ways}.values()):
@@ -144,13 +144,12 @@ def models(experiment: Experiment) -> pd.DataFrame:
 
 def _said(experiment: Experiment, model: torch.nn.Module) -> Iterator[tuple[str, str, float]]:
     batch = experiment.profile.evaluation_batch
-    known = experiment.evaluate(model, [name for name in SETS if name != "general"])
-    known = known[known["metric"] == "answer_probability"].groupby("set", sort=False)["value"].mean()
-    yield from ((name, "answer_probability", float(value)) for name, value in known.items())
-    for name in SETS:
-        texts = experiment.examples(name).texts
-        both = (distance.log_distributions(one, texts, batch) for one in (experiment.retrained, model))
-        apart = [distance.divergence(*pair) for pair in zip(*both, strict=True)]
+    for name in ASKED:
+        yield name, "answer_probability", evaluation.answer_probability(model, experiment.sets[name], batch)
+    for name in NEAR:
+        logs = distance.log_distributions(model, experiment.sets[name].texts, batch)
+        theirs = closeness.of_retrained(experiment, name)
+        apart = [distance.divergence(*pair) for pair in zip(theirs, logs, strict=True)]
         yield name, "kl", float(np.mean(apart))
 
 
