@@ -33,7 +33,8 @@ def collateral(rows: pd.DataFrame, by: tuple[str, ...] = ("seed", "method", "sto
     frames = []
     for name, (of, metric) in MEASURES.items():
         part = found[(found["set"] == of) & (found["metric"] == metric)]
-        value = np.log(part["value"]) if metric in LOGARITHMIC else part["value"]
+        with np.errstate(divide="ignore"):  # of the retrained model to itself: minus infinity
+            value = np.log(part["value"]) if metric in LOGARITHMIC else part["value"]
         better = "lower" if metric in LOGARITHMIC else "higher"
         frames.append(part[by].assign(measure=name, value=value, better=better))
     return pd.concat(frames, ignore_index=True)
