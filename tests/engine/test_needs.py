@@ -42,9 +42,10 @@ MORE = {
     "09": {"smaller-sets", *LATE},
     "10": {"halves", "originals", "references"},
     "19": {"smaller-sets"},
+    "23": {"smaller-sets"},
 }
 # Notebooks whose own code names no model: the usual ones are read by functions of other rooms.
-INSIDE = {"03"}
+INSIDE = {"03", "18", "24"}
 NOTEBOOKS = {source.stem[:2]: source for source in commandline.notebooks()}
 
 

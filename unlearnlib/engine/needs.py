@@ -12,6 +12,7 @@ NEEDS = {
     "17": (),
     "19": (*USUAL, "smaller-sets"),
     "20": (),
+    "23": (*USUAL, "smaller-sets"),
     "15": ("04", "05", "06", "07", "08", "09", "10", "12", "16", "21"),
 }
 # Notebooks that say of a table that it is missing, and go on: where a profile names its notebooks, they read of those
