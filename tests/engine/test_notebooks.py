@@ -30,7 +30,7 @@ def smoke(runs):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_at_the_smoke_profile(smoke, source):
     runs, output = smoke
