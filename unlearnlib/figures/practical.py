@@ -13,7 +13,6 @@ from unlearnlib.figures.parts import (
     marker_size,
     need_columns,
     new_figure,
-    note,
     plain_ticks,
 )
 
@@ -68,8 +67,13 @@ def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
     plain_ticks(axes.yaxis)
     handles = [handle(FIRSTS[name]) for name in FIRSTS if name in set(in_order(ways["first"]))]
     handles += [handle(MODELS[name]) for name in MODELS if name in set(models["method"])]
-    figure.legend(handles=[*handles, line_handle(GREY, "nothing done", 1, DASHED)], loc="outside upper left", ncols=3)
-    note(figure, ways)
+    runs = ways[[name for name in ("person", "seed") if name in ways]].drop_duplicates()
+    what = "people and seeds" if "person" in runs else "seeds"
+    legend = figure.legend(
+        handles=[*handles, line_handle(GREY, "nothing done", 1, DASHED)], loc="outside upper left", ncols=3,
+        title=f"geometric means over {len(runs)} {what}; large marks: repaired", alignment="left",
+    )  # fmt: skip
+    legend.get_title().set(color=GREY, fontsize=8.5)
     return figure
 
 
