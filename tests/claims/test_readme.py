@@ -392,3 +392,37 @@ def test_what_the_readme_says_of_other_configurations_is_in_the_tables():
     said.append(f"where {known['7% to forget']:.0%} of the texts are to go in place of {known['as it is']:.0%}, after")
     text = " ".join((paths.ROOT / "README.md").read_text().split())
     assert [one for one in said if one not in text] == []
+
+
+def test_what_the_readme_says_of_stability_the_literature_and_practice_is_in_the_tables():
+    results, text = paths.ROOT / "results", " ".join((paths.ROOT / "README.md").read_text().split())
+    probes = pd.read_csv(results / "23_probes.csv").query(
+        "probe == 'learning on' and level == 8 and measure == 'forget'"
+    )
+    back = probes.groupby("method")["value"].mean()
+    requests = pd.read_csv(results / "23_requests.csv").query("requests == 40 and order == 0 and measure == 'others'")
+    left = requests.groupby("method")["value"].mean()["embedding, preconditioned"]
+    far = pd.read_csv(results / "11_distances.csv").query("stop == 'equal forgetting' and set == 'forget'")
+    near = np.exp(np.log(far.set_index("method")["value"]).groupby("method").mean())
+    reached = far.groupby("method")["reached"].sum()
+    scores = pd.read_csv(results / "24_scores.csv").groupby("method")[["forget", "retain"]].mean()
+    known = pd.read_csv(results / "24_ways.csv").query("metric == 'answer_probability' and set == 'forget'")
+    known = known.groupby("method")["value"].mean()
+    half, back_again = (
+        "embedding, preconditioned, 0.5 of the step",
+        "taken back, whole model, 1 of the step, 4 repair steps",
+    )
+    one = scores.loc["retraining, 1 epoch"]
+    said = [
+        f"bring {back['first epoch']:.0%} of his answers back (retrained model: {back['retrained']:.0%}",
+        f"one by one leave the neighbours at {left:.0%}",
+        f"the task vector ({near['task vector']:.2f})",
+        f"at {near['negated adapter']:.2f} (negated adapter) to {near['NPO']:.1f} (NPO, in four seeds of five)",
+        f"({scores.loc[half, 'forget']:.2f} times) and on the neighbours' ({scores.loc[half, 'retain']:.2f}), but "
+        f"{known[half]:.0%} of his answers",
+        f"leaves {known[back_again]:.0%} (retrained: {known['retrained again']:.0%}) at "
+        f"{scores.loc[back_again, 'forget']:.2f} times",
+        f"further on both ({one['forget']:.2f}, {one['retain']:.1f})",
+    ]
+    assert [words for words in said if words not in text] == []
+    assert (reached == 0).sum() == 6 and reached["NPO"] == 4 and round(scores.loc[back_again, "retain"]) == 2
