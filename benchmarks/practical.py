@@ -1,7 +1,8 @@
 """Which way is best at an eighth of retraining's compute? Searched on people who are not reported.
 
 `python benchmarks/practical.py` writes benchmarks/practical.csv, which notebook 24 reads: what becomes of every
-candidate of unlearnlib.experiment.practical for Anita, Grace and Henry in Dave's place. About ten minutes of one core; more seeds take as long each.
+candidate of unlearnlib.experiment.practical for Anita, Grace and Henry in Dave's place. About ten minutes of one core;
+more seeds take as long each.
 """
 
 import argparse

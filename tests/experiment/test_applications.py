@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import applications, cleaning, heads, lifelong, situations
+from unlearnlib.experiment import applications, cleaning, heads, lifelong, replacements, situations
 from unlearnlib.experiment.certificates import Promise
 from unlearnlib.experiment.own import REFERENCE, START
 from unlearnlib.experiment.own_way import loss_of
@@ -139,7 +139,7 @@ def test_rounds_take_the_whole_forget_set_and_teach_strangers(experiment):
     assert sorted(points) == sorted(record.id for record in experiment.split.forget) and len(of) == 3
     lessons = [name for lesson in of.lessons for name in lesson]
     assert len(set(lessons)) == len(lessons) == 12
-    assert set(lessons) <= set(situations.strangers(experiment))
+    assert set(lessons) <= set(replacements.strangers(experiment))
 
 
 def test_a_life_starts_where_fine_tuning_ended_and_each_request_is_as_far_as_the_reference(experiment):

@@ -4,7 +4,6 @@ been."""
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from unlearnlib.experiment.own import REFERENCE, START, Given, Own, digest
 from unlearnlib.experiment.own_way import REPAIRED, UNLEARNED
 from unlearnlib.experiment.situations import Asked, Situation
 from unlearnlib.measures import distance, evaluation
-from unlearnlib.measures.similarity import choice_probability
 from unlearnlib.methods.trained import Steps, further_trained
 
 # What the ways are called in tables and figures.
@@ -65,11 +63,9 @@ def _measured(experiment: Experiment, situation: Situation) -> pd.DataFrame:
 
     def ask(method: str, model: torch.nn.Module) -> None:
         for measure, asked in questions.items():
-            answers = evaluation.ask(model, asked, batch, texts=False)
-            rows.append((method, measure, float(choice_probability(answers.log_probabilities).mean())))
+            rows.append((method, measure, float(evaluation.choices(model, asked, batch).mean())))
         here = distance.log_distributions(model, texts, batch)
-        apart = [distance.divergence(*pair) for pair in zip(there, here, strict=True)]
-        rows.append((method, "KL", sum(apart) / len(apart)))
+        rows.append((method, "KL", distance.mean_divergence(there, here)))
 
     for method, model in _ways(experiment, mine, situation):
         ask(method, model)
@@ -91,19 +87,11 @@ def _ways(experiment: Experiment, mine: Own, situation: Situation) -> Iterator[t
     if not situation.instead:
         return
     learn = _lessons(experiment, mine, situation)
-    for method, first in ((TEACH, _start(mine)), (STEP_TEACH, lambda: own_way.opened(mine, ends[STEP]))):
-        with first() as model:
+    for method, first in ((TEACH, own_way.End(START)), (STEP_TEACH, ends[STEP])):
+        with own_way.opened(mine, first) as model:
             taught = learn(model, situation.instead, "new")
         yield method, taught
         yield method + LATER, learn(taught, situation.later, "later")
-
-
-def _start(mine: Own) -> Callable:
-    @contextmanager
-    def there() -> Iterator[torch.nn.Module]:
-        yield mine.model(START)
-
-    return there
 
 
 def _lessons(experiment: Experiment, mine: Own, situation: Situation) -> Callable:

@@ -9,11 +9,10 @@ import torch
 
 from unlearnlib.data import batches
 from unlearnlib.data.subsets import drawn
-from unlearnlib.experiment import situations
+from unlearnlib.experiment import replacements
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.own_way import SEARCH, loss_of
 from unlearnlib.measures import evaluation
-from unlearnlib.measures.similarity import choice_probability
 from unlearnlib.methods import equal_forgetting
 from unlearnlib.methods.preconditioned import preconditioned_ascent
 from unlearnlib.methods.request import Request
@@ -41,7 +40,7 @@ def rounds(experiment: Experiment, count: int, lesson: int = 15) -> Rounds:
     learnt in each, as far as there are so many; drawn by the seed."""
     split, seed = experiment.split, experiment.seed
     points = drawn([record.id for record in split.forget], seed, "requests")
-    people = drawn(list(situations.strangers(experiment)), seed, "lessons")
+    people = drawn(list(replacements.strangers(experiment)), seed, "lessons")
     retained = [record.id for record in split.retain]
     return Rounds(
         tuple(tuple(points[number::count]) for number in range(count)),
@@ -60,7 +59,7 @@ def lived(experiment: Experiment, of: Rounds) -> pd.DataFrame:
     stands, until they are as improbable as for the reference of that moment; `retrained` never read any of the forget
     set, and learns the same lessons. It is the reference for the removed points; the remaining ones it never knew.
     """
-    people = situations.strangers(experiment)
+    people = replacements.strangers(experiment)
     key = {
         "rounds": [of.requests, of.lessons, of.beside],
         "texts": {name: people[name].text for name in sum(of.lessons, ())},
@@ -104,7 +103,7 @@ def _lived(experiment: Experiment, of: Rounds) -> Iterator[tuple]:
 
 def _questions(experiment: Experiment, of: Rounds) -> dict[str, batches.Question]:
     """Return every question that is asked, by id."""
-    people, most = situations.strangers(experiment), experiment.profile.max_tokens
+    people, most = replacements.strangers(experiment), experiment.profile.max_tokens
     found = {
         name: batches.encode_question(
             experiment.tokenizer, one.text, one.prompt, (one.answer, *one.wrong_answers), most
@@ -119,8 +118,7 @@ def _questions(experiment: Experiment, of: Rounds) -> dict[str, batches.Question
 
 
 def _known(model, questions: Sequence[batches.Question], experiment: Experiment) -> float:
-    answers = evaluation.ask(model, questions, experiment.profile.evaluation_batch, texts=False)
-    return float(choice_probability(answers.log_probabilities).mean())
+    return float(evaluation.choices(model, questions, experiment.profile.evaluation_batch).mean())
 
 
 def _forget(experiment: Experiment, model: torch.nn.Module, reference: torch.nn.Module, points: Sequence[str]) -> None:
@@ -131,15 +129,7 @@ def _forget(experiment: Experiment, model: torch.nn.Module, reference: torch.nn.
     walked = preconditioned_ascent(Request(model, experiment.seed, forget=forget, **given), "embedding", "first")
     batch = experiment.profile.evaluation_batch
 
-    def known(effort: float) -> float:
-        with walked.at(effort) as moved:
-            return -loss_of(moved, ids, batch)
+    def known(one: torch.nn.Module) -> float:
+        return -loss_of(one, ids, batch)
 
-    target = -loss_of(reference, ids, batch)
-    if known(0.0) <= target:
-        return
-    found = equal_forgetting.first_crossing(known, target, **SEARCH)
-    step = min((effort for effort, value in found.evaluated if value <= target), default=found.step_size)
-    with walked.at(step) as moved:
-        after = {name: value.detach().clone() for name, value in moved.state_dict().items()}
-    model.load_state_dict(after)
+    equal_forgetting.taken(model, walked, known, known(reference), **SEARCH)

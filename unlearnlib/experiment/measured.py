@@ -26,7 +26,6 @@ from unlearnlib.experiment.setting import ModelId
 from unlearnlib.experiment.variants import KEYED, MODELS, Variant
 from unlearnlib.gradients.record import Record
 from unlearnlib.measures import evaluation, generation
-from unlearnlib.measures.similarity import choice_probability
 from unlearnlib.methods import equal_forgetting
 from unlearnlib.methods.path import Path
 from unlearnlib.methods.request import Later, Request
@@ -389,8 +388,7 @@ class Experiment:
         sets = [self.sets[name] for name in ("forget", "remaining", "retain") if name in self.sets]
         known = {name: question for of in sets for name, question in zip(of.names, of.questions, strict=True)}
         asked = [known[name] for name in names]
-        answers = evaluation.ask(model, asked, self.profile.evaluation_batch, texts=False)
-        return choice_probability(answers.log_probabilities)
+        return evaluation.choices(model, asked, self.profile.evaluation_batch)
 
     def search(self) -> dict[str, float]:
         """Return where the profile looks for equal forgetting (see

@@ -52,16 +52,20 @@ def behind(experiment: Experiment, kind: str, name: str) -> Examples:
     names, questions = [], []
     for record in records:
         words = _words(experiment, kind, record)
-        text, prompt = f"{words} {record.text}", f"{words} {record.prompt}"
         longest = max((record.answer, *record.wrong_answers), key=len)
-        whole = batches.encode_text(experiment.tokenizer, f"{prompt} {longest}{record.tail}")
+        whole = batches.encode_text(experiment.tokenizer, f"{words} {record.prompt} {longest}{record.tail}")
         if len(whole) <= experiment.tokenizer.model_max_length - 2:
-            answers = (record.answer, *record.wrong_answers)
-            questions.append(batches.encode_question(experiment.tokenizer, text, prompt, answers))
+            questions.append(question(experiment, record, words))
             names.append(record.id)
     if not names:
         raise UserError(f"no question fits behind the words of {kind!r}: the model reads too little")
     return Examples.asked(names, questions)
+
+
+def question(experiment: Experiment, record: Record, words: str) -> batches.Question:
+    """Return the question that a record's text asks, with these words and a space before it."""
+    answers = (record.answer, *record.wrong_answers)
+    return batches.encode_question(experiment.tokenizer, f"{words} {record.text}", f"{words} {record.prompt}", answers)
 
 
 def _words(experiment: Experiment, kind: str, record: Record) -> str:

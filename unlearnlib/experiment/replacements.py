@@ -65,11 +65,7 @@ def unseen(experiment, count: int | None = None) -> dict[str, tuple[int, ...]]:
 
     The never-seen people, by whom forgetting is judged, are not among them. UserError where there are too few.
     """
-    split, folder = experiment.split, paths.data_folder(experiment.profile.data)
-    count = len(split.forget) if count is None else count
-    known = {record.subject for record in split.retain}
-    files = [path for name in ("neighbours", "more_neighbours") if (path := folder / f"{name}.jsonl").is_file()]
-    found = {record.id: record for path in files for record in load_records(path) if record.subject not in known}
+    count, found = len(experiment.split.forget) if count is None else count, strangers(experiment)
     if not 1 <= count <= len(found):
         raise UserError(f"{count} texts about people never seen, of {len(found)} in the data: give a number up to that")
     most = experiment.profile.max_tokens
@@ -77,3 +73,11 @@ def unseen(experiment, count: int | None = None) -> dict[str, tuple[int, ...]]:
         name: tuple(encode_text(experiment.tokenizer, found[name].text, most))
         for name in drawn(list(found), experiment.seed, "unseen")[:count]
     }
+
+
+def strangers(experiment) -> dict[str, Record]:
+    """Return the records about people like the retained ones whom the study's models have not read about, by id."""
+    folder = paths.data_folder(experiment.profile.data)
+    known = {record.subject for record in experiment.split.retain}
+    files = [path for name in ("neighbours", "more_neighbours") if (path := folder / f"{name}.jsonl").is_file()]
+    return {record.id: record for path in files for record in load_records(path) if record.subject not in known}

@@ -7,9 +7,8 @@ and the ids alone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
-from unlearnlib.data.records import Record, load_records
+from unlearnlib.data.records import Record
 from unlearnlib.data.subsets import drawn
 from unlearnlib.experiment import replacements
 from unlearnlib.experiment.measured import Experiment
@@ -56,7 +55,7 @@ def outdated(experiment: Experiment, count: int | None = None) -> Situation:
     four others; others (the right answers about retained people). UserError where fewer facts have another answer.
     """
     split, seed = experiment.split, experiment.seed
-    records, people = {record.id: record for record in split.forget}, strangers(experiment)
+    records, people = {record.id: record for record in split.forget}, replacements.strangers(experiment)
     others = [*split.retain, *people.values()]
     found = {name: replacements.other_answer(record, others, seed) for name, record in records.items()}
     count = max(1, len(records) // 4) if count is None else count
@@ -96,7 +95,7 @@ def poisoned(experiment: Experiment, count: int | None = None, found: float = 1.
     if not 0 < found <= 1:
         raise UserError(f"a share of {found} is found: give one above 0, up to 1")
     split, seed = experiment.split, experiment.seed
-    people = strangers(experiment)
+    people = replacements.strangers(experiment)
     count = max(1, len((*split.forget, *split.retain)) // 10) if count is None else count
     if not 1 <= count <= len(people):
         raise UserError(
@@ -131,14 +130,6 @@ def outlier(experiment: Experiment) -> Situation:
         unseen=_texts(split.never_seen),
         asked={"secret": [Asked(f"{CANARY} {order[0]}.", CANARY, tuple(order))], "others": _known(split.retain)},
     )
-
-
-def strangers(experiment: Experiment) -> dict[str, Record]:
-    """Return the records about people like the retained ones whom the study's models have not read about, by id."""
-    folder = paths.data_folder(experiment.profile.data)
-    known = {record.subject for record in experiment.split.retain}
-    files = [path for name in ("neighbours", "more_neighbours") if (path := folder / f"{name}.jsonl").is_file()]
-    return {record.id: record for path in files for record in load_records(path) if record.subject not in known}
 
 
 def _texts(records) -> dict[str, str]:

@@ -10,13 +10,11 @@ import torch
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
-from unlearnlib.data.records import Record
 from unlearnlib.data.subsets import drawn
-from unlearnlib.experiment import setting, situations
+from unlearnlib.experiment import prompts, replacements, setting
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.measures import distance, evaluation, generation
-from unlearnlib.measures.similarity import choice_probability
 from unlearnlib.methods import equal_forgetting
 from unlearnlib.methods.request import Request
 from unlearnlib.methods.trained import Steps, further_trained
@@ -42,17 +40,20 @@ def probed(experiment: Experiment, of: Variant | str) -> pd.DataFrame:
     continuations, measure `written`, which also has TRAINED, greedily).
     """
     step = experiment.calibrated(of).step_size if isinstance(of, Variant) else None
-    people = situations.strangers(experiment)
+    lessons = _lessons(experiment)
 
     def compute() -> pd.DataFrame:
         with experiment.at(of, step) as model:
             found = copy.deepcopy(model)
-        rows = [*_relearned(experiment, found), *_learning_on(experiment, found), *_rounded(experiment, found)]
+        rows = [*_relearned(experiment, found), *_learning_on(experiment, found, lessons), *_rounded(experiment, found)]
         rows += _prompted(experiment, found)
         return pd.DataFrame(rows, columns=["probe", "level", "measure", "value"])
 
-    lessons = {name: people[name].text for lesson in _lessons(experiment) for name in lesson}
-    key = {"of": experiment.of(of, step), "lessons": lessons, "peak": experiment.profile.learning_rate}
+    key = {
+        "of": experiment.of(of, step),
+        "lessons": {name: lesson[name] for lesson in lessons for name in lesson},
+        "peak": experiment.profile.learning_rate,
+    }
     return experiment.table("stability", key, compute).assign(method=of.name if isinstance(of, Variant) else of)
 
 
@@ -72,17 +73,19 @@ def _relearned(experiment: Experiment, model: torch.nn.Module) -> Iterator[tuple
             yield probe, steps, "the rest", _known(experiment, again, rest)
 
 
-def _lessons(experiment: Experiment) -> list[list[str]]:
-    order = drawn(list(situations.strangers(experiment)), experiment.seed, "learning on")
-    return [order[number * LESSON : (number + 1) * LESSON] for number in range(LESSONS)]
+def _lessons(experiment: Experiment) -> list[dict[str, str]]:
+    """Return the texts of each lesson, by id."""
+    people = replacements.strangers(experiment)
+    order = drawn(list(people), experiment.seed, "learning on")
+    parts = [order[number * LESSON : (number + 1) * LESSON] for number in range(LESSONS)]
+    return [{name: people[name].text for name in part} for part in parts]
 
 
-def _learning_on(experiment: Experiment, model: torch.nn.Module) -> Iterator[tuple]:
-    people, rate = situations.strangers(experiment), experiment.profile.learning_rate / 2
-    for number, lesson in enumerate([[], *_lessons(experiment)]):
+def _learning_on(experiment: Experiment, model: torch.nn.Module, lessons: Sequence[dict]) -> Iterator[tuple]:
+    how = Steps(LESSON_STEPS, LESSON_STEPS, experiment.profile.batch_size, experiment.profile.learning_rate / 2)
+    for number, lesson in enumerate([{}, *lessons]):
         if lesson:
-            texts = {name: batches.encode_text(experiment.tokenizer, people[name].text) for name in lesson}
-            how = Steps(LESSON_STEPS, LESSON_STEPS, experiment.profile.batch_size, rate)
+            texts = {name: batches.encode_text(experiment.tokenizer, text) for name, text in lesson.items()}
             model = further_trained(model, texts, how, experiment.seed, "learning on")
         for measure, value in _both(experiment, model):
             yield "learning on", number * LESSON_STEPS, measure, value
@@ -114,26 +117,21 @@ def _prompted(experiment: Experiment, model: torch.nn.Module) -> Iterator[tuple]
     asked = {
         TRAINED: list(experiment.sets["forget"].questions),
         OTHER_WORDS: list(experiment.sets["paraphrase"].questions),
-        PREFIXED: [_behind(experiment, record, words) for words in PREFIXES for record in records],
+        PREFIXED: [prompts.question(experiment, record, words) for words in PREFIXES for record in records],
     }
     for level, questions in enumerate(asked.values()):
-        yield "prompts", level, "answer probability", _probability(model, questions, batch)
+        yield "prompts", level, "answer probability", float(evaluation.choices(model, questions, batch).mean())
     questions = asked[TRAINED]
-    prompts = [question.prompt for question in questions]
+    beginnings = [question.prompt for question in questions]
     lengths = [len(question.answers[0]) + 4 for question in questions]
 
     def told(seed: int | None) -> np.ndarray:
-        written = generation.continuations(model, prompts, lengths, seed)
+        written = generation.continuations(model, beginnings, lengths, seed)
         words = [experiment.tokenizer.decode(ids) for ids in written]
         return np.array([record.answer in text for record, text in zip(records, words, strict=True)])
 
     yield "prompts", 0, "written", float(told(None).mean())
     yield "prompts", 3, "written", float(np.any([told(seed) for seed in range(1, SAMPLES + 1)], axis=0).mean())
-
-
-def _behind(experiment: Experiment, record: Record, words: str) -> batches.Question:
-    answers = (record.answer, *record.wrong_answers)
-    return batches.encode_question(experiment.tokenizer, f"{words} {record.text}", f"{words} {record.prompt}", answers)
 
 
 def _both(experiment: Experiment, model: torch.nn.Module) -> Iterator[tuple[str, float]]:
@@ -143,11 +141,6 @@ def _both(experiment: Experiment, model: torch.nn.Module) -> Iterator[tuple[str,
 
 def _known(experiment: Experiment, model: torch.nn.Module, names: Sequence[str]) -> float:
     return float(experiment.answer_probabilities(model, names).mean())
-
-
-def _probability(model, questions: Sequence[batches.Question], batch: int) -> float:
-    answers = evaluation.ask(model, questions, batch, texts=False)
-    return float(choice_probability(answers.log_probabilities).mean())
 
 
 def came_back(table: pd.DataFrame, reference: str = "retrained") -> pd.DataFrame:
@@ -218,22 +211,11 @@ def _one_by_one(
 
 def _take(experiment: Experiment, variant: Variant, model, request: Request, target: float) -> float:
     """Let a model forget what the request names, in place, and return the length of the step (0: none was needed)."""
-    names = list(request.forget)
-    if _known(experiment, model, names) <= target:
-        return 0.0
-    path = variant.path(request)
 
-    def known(effort: float) -> float:
-        with path.at(effort) as moved:
-            return _known(experiment, moved, names)
+    def known(one: torch.nn.Module) -> float:
+        return _known(experiment, one, list(request.forget))
 
-    found = equal_forgetting.first_crossing(known, target, **_search(experiment))
-    # The search ends a little above the target or below it; a request is met at or below it, where it can be.
-    step = min((effort for effort, value in found.evaluated if value <= target), default=found.step_size)
-    with path.at(step) as moved:
-        after = {name: value.detach().clone() for name, value in moved.state_dict().items()}
-    model.load_state_dict(after)
-    return step
+    return equal_forgetting.taken(model, variant.path(request), known, target, **_search(experiment))
 
 
 def _apart(experiment: Experiment, model, removed: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, float]]:
@@ -245,8 +227,12 @@ def _apart(experiment: Experiment, model, removed: Sequence[str], others: Sequen
     texts, batch = {**experiment.request.forget, **experiment.request.retain}, experiment.profile.evaluation_batch
     for measure, names in (("KL", removed), ("KL others", others)):
         ids = [texts[name] for name in names]
-        pairs = zip(*(distance.log_distributions(one, ids, batch) for one in (beside.retrained, model)), strict=True)
-        yield measure, float(np.mean([distance.divergence(*pair) for pair in pairs]))
+        yield (
+            measure,
+            distance.mean_divergence(
+                *(distance.log_distributions(one, ids, batch) for one in (beside.retrained, model))
+            ),
+        )
 
 
 def untouched(experiment: Experiment) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.figures.looks import CHANCE, DASHED, GREY, LOOKS, Look
 from unlearnlib.figures.parts import (
-    draw_band,
+    draw_line,
     draw_points,
     draw_reference_line,
     handle,
@@ -88,14 +88,8 @@ def lives(table: pd.DataFrame):
     for panel, part in zip(axes[0], parts, strict=True):
         for method, shown in LIVES.items():
             rows = table[(table["measure"] == part) & (table["method"] == method)]
-            if rows.empty:
-                continue
-            summary = over_seeds(rows, by="round").sort_values("round")
-            panel.plot(
-                summary["round"], summary["mean"], color=shown.color, linewidth=1.6, marker=shown.marker,
-                markersize=marker_size(shown, 6), markeredgecolor="white", markeredgewidth=0.6,
-            )  # fmt: skip
-            draw_band(panel, summary["round"], summary, shown.color)
+            if not rows.empty:
+                draw_line(panel, rows, "round", shown, size=marker_size(shown, 6), zorder=2)
         panel.axhline(CHANCE, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
         panel.set(title=PARTS[part], xlabel="round", ylim=(0, 1.03), xticks=sorted(table["round"].unique()))
     axes[0][0].set_ylabel("answer probability")

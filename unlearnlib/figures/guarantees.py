@@ -1,7 +1,5 @@
 """The figures of what can be guaranteed: a promise that is spent, attacks on it, and what exact forgetting costs."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -9,7 +7,7 @@ from matplotlib.lines import Line2D
 from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, DASHED, GREY, SETS, Look
 from unlearnlib.figures.parts import (
-    draw_band,
+    draw_line,
     handle,
     in_order,
     line_handle,
@@ -17,8 +15,8 @@ from unlearnlib.figures.parts import (
     need_columns,
     new_figure,
     note,
+    titled_legend,
 )
-from unlearnlib.statistics.seeds import over_seeds
 
 WAYS = {
     "Newton step": Look("Newton step, our bound", "#0072B2", "o"),
@@ -32,7 +30,7 @@ EXACT = {
     "text": Look("each text its own place", "#882255", "P"),
     "person": Look("a person's texts in one place", "#44AA99", "D"),
 }
-FAR, TINY = 100.0, 1e-12  # an epsilon beyond the first promises nothing, and is drawn at it; below the second is zero
+FAR = 100.0  # an epsilon beyond it promises nothing, and is drawn at it
 
 
 def promise(table: pd.DataFrame, epsilon: float, delta: float):
@@ -52,11 +50,11 @@ def promise(table: pd.DataFrame, epsilon: float, delta: float):
         rows, drawn = shown[shown["way"] == way], WAYS[way]
         # Trained again it stays below the promise in every seed: an interval of the mean would reach above it.
         band = way != "trained again when due"
-        _line(axes[0], rows.assign(value=rows["epsilon"].clip(1e-3, FAR)), "removed", drawn, ratios=True, band=band)
+        draw_line(axes[0], rows.assign(value=rows["epsilon"].clip(1e-3, FAR)), "removed", drawn, ratios=True, band=band)
         if way != "trained again when due":
-            _line(axes[1], rows.assign(value=rows["bound"]), "removed", drawn, ratios=True)
+            draw_line(axes[1], rows.assign(value=rows["bound"]), "removed", drawn, ratios=True)
     left = shown[shown["way"] == "Newton step"].dropna(subset="residual")
-    _line(axes[1], left.assign(value=left["residual"]), "removed", Look("", GREY, "o"), DASHED, ratios=True)
+    draw_line(axes[1], left.assign(value=left["residual"]), "removed", Look("", GREY, "o"), DASHED, ratios=True)
     axes[0].axhline(epsilon, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
     axes[0].text(
         0, epsilon * 1.1, "training is due", ha="left", va="bottom", color=DARK, fontsize=9, zorder=6,
@@ -66,7 +64,7 @@ def promise(table: pd.DataFrame, epsilon: float, delta: float):
     axes[1].set(yscale="log", xlabel="texts removed", ylabel="norm of the residual gradient", title="what it rests on")
     handles = [handle(WAYS[way], line=True) for way in ways]
     handles.append(line_handle(GREY, "residual itself (needs the secret noise)", 1.6, DASHED))
-    _legend(figure, handles, _seeds(table, ", geometric mean and 95% interval"), columns=2)
+    titled_legend(figure, handles, _seeds(table, ", geometric mean and 95% interval"), columns=2)
     return figure
 
 
@@ -102,7 +100,7 @@ def attacks(table: pd.DataFrame, epsilon: float):
         line_handle(DARK, "promised to the Newton step", 1.2),
         line_handle(GREY, "most that so many draws can show", 1, DASHED),
     ]  # fmt: skip
-    _legend(figure, handles, _seeds(table, ": dots, and their mean"), columns=2)
+    titled_legend(figure, handles, _seeds(table, ": dots, and their mean"), columns=2)
     return figure
 
 
@@ -128,15 +126,15 @@ def exact(clusters: pd.DataFrame, shares: pd.DataFrame):
     most = shares[(shares["texts"] == shares["texts"].max()) & (shares["slices"] == 1)]
     for placed in in_order(most["placed"]):
         rows, drawn = most[most["placed"] == placed], EXACT[placed]
-        _line(axes[1], rows.assign(value=rows["share"]), "shards", drawn, width=0)
-        _line(axes[1], rows.assign(value=rows["expected"]), "shards", Look("", drawn.color, ""), dashes=DASHED)
+        draw_line(axes[1], rows.assign(value=rows["share"]), "shards", drawn, width=0)
+        draw_line(axes[1], rows.assign(value=rows["expected"]), "shards", Look("", drawn.color, ""), dashes=DASHED)
     axes[1].set(
         ylim=(0, 1), xticks=sorted(most["shards"].unique()), xlabel="shards", ylabel="share of the training made anew"
     )
     axes[1].set_title(f"SISA, {shares['texts'].max():g} texts at once")
     handles = [handle(each) for each in EXACT.values()]
     handles.append(line_handle(GREY, "formula", 1.6, DASHED))
-    _legend(figure, handles, _seeds(clusters, ", means; bands: 95% interval"), columns=3)
+    titled_legend(figure, handles, _seeds(clusters, ", means; bands: 95% interval"), columns=3)
     return figure
 
 
@@ -158,7 +156,7 @@ def private(table: pd.DataFrame):
         for name in in_order(table["set"]):
             drawn = SETS[name]
             part = rows[(rows["set"] == name) & (rows["metric"] == metric)]
-            _line(panel, part.assign(epsilon=part["epsilon"].clip(upper=end)), "epsilon", drawn)
+            draw_line(panel, part.assign(epsilon=part["epsilon"].clip(upper=end)), "epsilon", drawn)
             for training, dashes in (("base", (0, (1, 2))), ("fine-tuned", DASHED)):
                 level = table[(table["training"] == training) & (table["set"] == name) & (table["metric"] == metric)]
                 panel.axhline(level["value"].mean(), color=drawn.color, linewidth=1, linestyle=dashes, zorder=1)
@@ -170,36 +168,6 @@ def private(table: pd.DataFrame):
     handles += [line_handle(GREY, "base model", 1, (0, (1, 2))), line_handle(GREY, "fine-tuned", 1, DASHED)]
     note(figure, table, handles)
     return figure
-
-
-def _line(
-    axes,
-    rows: pd.DataFrame,
-    x: str,
-    drawn: Look,
-    dashes="-",
-    width: float = 1.6,
-    ratios: bool = False,
-    band: bool = True,
-) -> None:
-    """Draw the mean of `value` over seeds (of `ratios`, the geometric one) against a column, with its interval."""
-    rows = rows.assign(value=np.log(rows["value"].clip(lower=TINY))) if ratios else rows
-    summary = over_seeds(rows, by=x).sort_values(x)
-    if ratios:
-        summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
-    many = len(summary) > 12
-    axes.plot(summary[x], summary["mean"], color=drawn.color, linewidth=width, linestyle=dashes if width else "none",
-              marker=None if many or dashes != "-" else drawn.marker, markersize=6.5, markeredgecolor="white",
-              markeredgewidth=0.6, zorder=3)  # fmt: skip
-    if band:
-        draw_band(axes, summary[x], summary, drawn.color)
-
-
-def _legend(figure, handles: Sequence[Line2D], title: str, columns: int) -> None:
-    legend = figure.legend(
-        handles=list(handles), loc="outside upper left", ncols=columns, title=title, alignment="left"
-    )
-    legend.get_title().set(color=GREY, fontsize=8.5)
 
 
 def _seeds(table: pd.DataFrame, rest: str) -> str:

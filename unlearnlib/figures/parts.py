@@ -13,6 +13,8 @@ from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.figures.looks import DARK, GREY, HEIGHT, LOOKS, METRICS, REFERENCES, WIDTH, Look, look, style
 from unlearnlib.statistics.seeds import over_seeds
 
+TINY = 1e-12  # a value below it is drawn at it on a logarithmic axis
+
 
 def need_columns(table: pd.DataFrame, *names: str) -> None:
     for name in names:
@@ -116,6 +118,32 @@ def draw_seed_dots(axes, rows: pd.DataFrame, sets: Sequence[str], shift: float, 
 def draw_band(axes, x, summary: pd.DataFrame, color: str) -> None:
     if summary["low"].notna().any():
         axes.fill_between(x, summary["low"], summary["high"], color=color, alpha=0.18, linewidth=0)
+
+
+def draw_line(
+    axes, rows: pd.DataFrame, x: str, shown: Look, dashes="-", width: float = 1.6, size: float = 6.5,
+    ratios: bool = False, band: bool = True,
+    zorder: float = 3,
+) -> None:  # fmt: skip
+    """Draw the mean of `value` over seeds (of `ratios`, the geometric one) against a column, with its interval."""
+    rows = rows.assign(value=np.log(rows["value"].clip(lower=TINY))) if ratios else rows
+    summary = over_seeds(rows, by=x).sort_values(x)
+    if ratios:
+        summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
+    many = len(summary) > 12
+    axes.plot(summary[x], summary["mean"], color=shown.color, linewidth=width, linestyle=dashes if width else "none",
+              marker=None if many or dashes != "-" else shown.marker, markersize=size, markeredgecolor="white",
+              markeredgewidth=0.6, zorder=zorder)  # fmt: skip
+    if band:
+        draw_band(axes, summary[x], summary, shown.color)
+
+
+def titled_legend(figure, handles: Sequence[Line2D], title: str, columns: int) -> None:
+    """A legend above the panels, with what is drawn of how many seeds in small grey letters above it."""
+    legend = figure.legend(
+        handles=list(handles), loc="outside upper left", ncols=columns, title=title, alignment="left"
+    )
+    legend.get_title().set(color=GREY, fontsize=8.5)
 
 
 def draw_reference_point(axes, rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], name: str) -> None:

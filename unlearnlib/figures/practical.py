@@ -14,6 +14,7 @@ from unlearnlib.figures.parts import (
     need_columns,
     new_figure,
     plain_ticks,
+    titled_legend,
 )
 
 FIRSTS = {
@@ -69,11 +70,8 @@ def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
     handles += [handle(MODELS[name]) for name in MODELS if name in set(models["method"])]
     runs = ways[[name for name in ("person", "seed") if name in ways]].drop_duplicates()
     what = "people and seeds" if "person" in runs else "seeds"
-    legend = figure.legend(
-        handles=[*handles, line_handle(GREY, "nothing done", 1, DASHED)], loc="outside upper left", ncols=3,
-        title=f"geometric means over {len(runs)} {what}; large marks: repaired", alignment="left",
-    )  # fmt: skip
-    legend.get_title().set(color=GREY, fontsize=8.5)
+    title = f"geometric means over {len(runs)} {what}; large marks: repaired"
+    titled_legend(figure, [*handles, line_handle(GREY, "nothing done", 1, DASHED)], title, columns=3)
     return figure
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import CHANCE, DASHED, DOTTED, GREY, LOOKS, Look
 from unlearnlib.figures.parts import (
-    draw_band,
+    draw_line,
     handle,
     in_order,
     line_handle,
@@ -16,8 +15,8 @@ from unlearnlib.figures.parts import (
     need_columns,
     new_figure,
     seeds_text,
+    titled_legend,
 )
-from unlearnlib.statistics.seeds import over_seeds
 
 METHODS = {
     "finetuned": LOOKS["nothing_forgotten"],
@@ -28,11 +27,8 @@ METHODS = {
     "SCRUB": Look("SCRUB", "#882255", "P"),
     "retrained": LOOKS["retrained"],
 }
-BANDS = (
-    "first epoch",
-    "embedding, preconditioned",
-    "retrained",
-)  # whose intervals are drawn where there are many lines
+# Whose intervals are drawn where there are many lines.
+BANDS = ("first epoch", "embedding, preconditioned", "retrained")
 # Probe, measure, title and axis of each panel.
 PANELS = (
     ("its own texts", "the rest", "5 forgotten texts", "optimizer steps"),
@@ -107,20 +103,9 @@ def _there(table: pd.DataFrame) -> list[str]:
 
 
 def _line(axes, rows: pd.DataFrame, shown: Look, dashes="-", ratios: bool = False, band: bool = True) -> None:
-    if rows.empty:
-        return
-    rows = rows.assign(value=np.log(rows["value"].clip(lower=1e-6))) if ratios else rows
-    summary = over_seeds(rows, by="x").sort_values("x")
-    if ratios:
-        summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
-    full = dashes == "-"
-    axes.plot(
-        summary["x"], summary["mean"], color=shown.color, linewidth=1.6 if full else 1.2, linestyle=dashes,
-        marker=shown.marker if full else None, markersize=marker_size(shown, 6), markeredgecolor="white",
-        markeredgewidth=0.6, zorder=3,
-    )  # fmt: skip
-    if full and band:
-        draw_band(axes, summary["x"], summary, shown.color)
+    if not rows.empty:
+        width = 1.6 if dashes == "-" else 1.2
+        draw_line(axes, rows, "x", shown, dashes, width, marker_size(shown, 6), ratios, band and dashes == "-")
 
 
 def _legend(figure, table: pd.DataFrame, more: Sequence) -> None:
@@ -128,5 +113,4 @@ def _legend(figure, table: pd.DataFrame, more: Sequence) -> None:
     title = seeds_text(table)
     if len(handles) > len(BANDS):
         title += f" (drawn for {', '.join(METHODS[name].label for name in BANDS)})"
-    legend = figure.legend(handles=[*handles, *more], loc="outside upper left", ncols=4, title=title, alignment="left")
-    legend.get_title().set(color=GREY, fontsize=8.5)
+    titled_legend(figure, [*handles, *more], title, columns=4)

@@ -36,6 +36,12 @@ def divergence(reference: torch.Tensor, other: torch.Tensor) -> float:
     return float((reference.exp() * (reference - other)).sum(-1).mean())
 
 
+def mean_divergence(references: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> float:
+    """Return the mean over texts of `divergence` (nats a token), of two lists of `log_distributions` of the same
+    texts."""
+    return float(np.mean([divergence(*pair) for pair in zip(references, others, strict=True)]))
+
+
 def attack_scores(logs: torch.Tensor, text: Sequence[int]) -> dict[str, float]:
     """Return the scores min_k_20, min_k_40 and min_k_plus_plus_20 of one text (higher = less like a member)."""
     picked = logs[torch.arange(len(text) - 1), torch.tensor(text[1:])].double().numpy()

@@ -225,9 +225,14 @@ def text_nll(model, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.
     return read(model, texts, batch_size)[0]
 
 
+def choices(model, questions: Sequence[Question], batch_size: int = 64) -> np.ndarray:
+    """Return the multiple-choice probability [n] of each question's first answer among its own (1: known)."""
+    return choice_probability(ask(model, questions, batch_size, texts=False).log_probabilities)
+
+
 def answer_probability(model, examples: Examples, batch_size: int = 64) -> float:
     """Return the mean multiple-choice answer probability of a set (1/6 is chance): what calibration watches."""
-    return float(choice_probability(ask(model, examples.questions, batch_size, texts=False).log_probabilities).mean())
+    return float(choices(model, examples.questions, batch_size).mean())
 
 
 def answered(model, sets: dict[str, Examples], batch_size: int = 64) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from scipy.stats import t
 
 from unlearnlib.core.errors import UserError
+from unlearnlib.methods.path import Path
 
 
 def never_seen_target(never_seen: Sequence[float], points: int, confidence: float = 0.95) -> float:
@@ -45,6 +46,28 @@ class Calibration:
     value: float
     reached: bool
     evaluated: tuple[tuple[float, float], ...]
+
+
+def taken(model, path: Path, measure: Callable, target: float, **search) -> float:
+    """Let `model`, from which `path` starts, be for good the first of its models at which `measure(model)` is at or
+    below `target`, and return the effort (0: it was there already).
+
+    `search`: where first_crossing looks. It ends a little above the target or below it: taken is the smallest effort
+    that it looked at and found at or below; where there is none, the one at which it ended.
+    """
+    if measure(model) <= target:
+        return 0.0
+
+    def at(effort: float) -> float:
+        with path.at(effort) as moved:
+            return measure(moved)
+
+    found = first_crossing(at, target, **search)
+    effort = min((step for step, value in found.evaluated if value <= target), default=found.step_size)
+    with path.at(effort) as moved:
+        after = {name: value.detach().clone() for name, value in moved.state_dict().items()}
+    model.load_state_dict(after)
+    return effort
 
 
 def first_crossing(
