@@ -16,7 +16,7 @@ FLOORS = (
     ("methods",),
     ("measures",),
     ("influence",),
-    ("guarantees", "verify"),
+    ("guarantees", "images", "verify"),
     ("experiment",),
     ("claims", "figures"),
     ("engine",),

@@ -87,3 +87,11 @@ def test_another_setting(run, experiment):
     values = found["table"].query("metric == 'text_nll'").groupby("model")["value"].agg(["size", "mean"])
     assert list(values.index) == ["another order", "retrained"] and values["size"].nunique() == 1
     assert values["mean"].nunique() == 2, "two models, not one under two names"
+
+
+def test_an_entry_of_the_challenge(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path))
+    text = block("def unlearning").replace('kind="mislabelled"', 'kind="mislabelled", schedule=Schedule(epochs=2)')
+    text = text.replace("by_network(images.asked", "found = by_network(images.asked")
+    found = run("from unlearnlib.images.training import Schedule\n" + text)["found"]
+    assert len(found) == 1 and found.loc[0, "method"] == "mine" and found.loc[0, "kl_forget"] > 0

@@ -9,7 +9,7 @@ import pytest
 from colour.blindness import matrix_cvd_Machado2009
 
 from unlearnlib.core.paths import ROOT
-from unlearnlib.figures import applications, guarantees, practical, stability
+from unlearnlib.figures import applications, guarantees, pictures, practical, stability
 from unlearnlib.figures.looks import LOOKS, SETS, look, save
 
 LEAST = 10.0  # CIEDE2000
@@ -70,6 +70,7 @@ BESIDE = {
     "in practice": practical.FIRSTS | practical.MODELS,
     "lives": applications.LIVES,
     "guarantees": guarantees.WAYS,
+    "images": pictures.STEPS | pictures.MODELS | {"entry": pictures.ENTRY, "other": pictures.OTHER},
 }
 EYES = {
     "usual": np.eye(3),
