@@ -34,11 +34,12 @@ def request_of(start, sequences, folder=None, **fields) -> Request:
 
 @contextmanager
 def captured(name: str):
-    """Yield a list in which a method that trains leaves (request, loss, how, retain, first) in place of training."""
+    """Yield a list in which a method that trains leaves (request, loss, how, retain, first, left) in place of
+    training."""
     found = []
 
-    def trained(request, loss, how, retain, title, first=None):
-        found.append((request, loss, how, retain, first))
+    def trained(request, loss, how, retain, title, first=None, left=None):
+        found.append((request, loss, how, retain, first, left))
 
     module = sys.modules[METHODS[name].unlearn.__module__]
     with pytest.MonkeyPatch.context() as patch:

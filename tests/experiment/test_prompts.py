@@ -3,8 +3,10 @@
 import pytest
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import prompts
+from unlearnlib.experiment import literature, prompts
 from unlearnlib.experiment.measured import Experiment
+from unlearnlib.measures import evaluation
+from unlearnlib.methods import quark
 
 
 def words(experiment, examples, name):
@@ -13,7 +15,7 @@ def words(experiment, examples, name):
         yield records[one], experiment.tokenizer.decode(list(question.prompt), skip_special_tokens=True).strip()
 
 
-@pytest.mark.parametrize("kind", prompts.KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in prompts.KINDS if kind != prompts.TOKEN])
 @pytest.mark.parametrize("name", ["forget", "retain"])
 def test_the_question_stands_behind_the_words_and_its_answer_nowhere_before(experiment, kind, name):
     found = prompts.behind(experiment, kind, name)
@@ -48,3 +50,22 @@ def test_what_is_asked_has_the_measures_of_all_others(experiment):
 def test_an_unknown_kind_is_one_line():
     with pytest.raises(UserError, match="no words of kind 'gard prompt': did you mean 'guard prompt'"):
         prompts.asked(Experiment("smoke", 0), "gard prompt")
+
+
+def test_quark_is_asked_at_its_last_stop_behind_its_token(experiment):
+    token = quark.tokens_of(experiment.request)[0]
+    for name in ("forget", "retain"):
+        found, plain = prompts.behind(experiment, prompts.TOKEN, name), experiment.sets[name]
+        assert found.names == plain.names
+        for one, other in zip(found.questions, plain.questions, strict=True):
+            assert one.prompt == (other.prompt[0], token, *other.prompt[1:]) and one.answers == other.answers
+    table = prompts.asked(experiment, prompts.TOKEN)
+    (way,) = [way for way in literature.published(experiment) if way.name == "Quark"]
+    asked = {"forget": prompts.behind(experiment, prompts.TOKEN, "forget")}
+    values = []
+    for effort in (experiment.path(way.variant).stops[-1], 0.0):
+        with experiment.at(way.variant, effort) as model:
+            values.append(evaluation.metrics(evaluation.answered(model, asked, 16), ["text_nll"])["value"].to_numpy())
+    rows = table[(table["metric"] == "text_nll") & (table["set"] == "forget")]
+    assert rows["value"].to_numpy() == pytest.approx(values[0], rel=1e-4)
+    assert abs(values[0] - values[1]).max() > 1e-3, "and not the model that it starts from"

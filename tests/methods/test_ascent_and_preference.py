@@ -25,7 +25,7 @@ def test_trained_ascent_descends_along_minus_the_loss_in_one_batch(asked, other,
 def test_retained_texts_alone_are_all_that_it_sees(asked, other, batch):
     with captured("retained only") as found:
         METHODS["retained only"].path(asked)
-    request, loss, _, retain, _ = found[0]
+    request, loss, _, retain, *_ = found[0]
     assert request.forget == request.retain == retain == asked.retain
     assert torch.allclose(loss(other, *batch), mean_nll(other, batch[1]))
 

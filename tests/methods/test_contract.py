@@ -23,13 +23,14 @@ OPTIONS = {
         name: SHORT
         for name in (
             *("trained ascent", "KL ascent", "NPO", "NPO, retaining", "SimNPO", "SimNPO, retaining", "retained only"),
-            *("UNDIAL", "bad teacher", "base teacher", "misdirection"),
+            *("UNDIAL", "bad teacher", "base teacher", "misdirection", "Quark"),
         )
     },
     **{name: {**SHORT, "replacements": REPLACED} for name in ("other answers", "DPO", "DPO, retaining", "saliency")},
     **{name: {"steps": 2, "batch_size": 2} for name in ("task vector", "own task vector", "negated adapter")},
     **{name: {**SHORT, "reinforce_steps": 1} for name in ("generic predictions", "reverse KL")},
     "SCRUB": {**SHORT, "every": 2, "min_steps": 1},
+    "unlearning layers": {**SHORT, "rank": 4},
     "knowledge gap": {**SHORT, "teacher_steps": 1, "unseen": {"a": (0, 5, 4, 3, 2), "b": (0, 9, 9)}},
     "contrastive": {"replacements": REPLACED},
     "dampening": {"against": "retained"},  # of few texts none matters more than thrice as much as all of them

@@ -141,7 +141,7 @@ def test_scrub_takes_turns(asked, other, batch, temperature):
     options = {"alpha": 0.3, "gamma": 0.7, "temperature": temperature, "max_steps": 2, "min_steps": 2, "every": 3}
     with captured("SCRUB") as found:
         METHODS["SCRUB"].path(asked, **options)
-    _, loss, _, _, first = found[0]
+    _, loss, _, _, first, _ = found[0]
 
     def distance(texts):
         pairs = ((log_p(asked.start, ids, temperature), log_p(other, ids, temperature)) for ids in texts)

@@ -159,6 +159,9 @@ def published(experiment: Experiment, slow: bool = False) -> list[Way]:
                 "Chundawat et al. 2022, 2205.08096"),
         trained("SCRUB", "SCRUB", "away from itself and back, by turns", "Kurmanji et al. 2023, 2302.09880", every=4),
         trained("RMU", "misdirection", "inside, into a random direction", "Li et al. 2024, 2403.03218"),
+        trained("EUL", "unlearning layers", "away from itself, back on others, in small layers put in",
+                "Chen & Yang 2023, 2310.20150"),
+        trained("Quark", "Quark", "own samples, sorted by what they lack of the text", "Lu et al. 2022, 2205.13636"),
         Way(Variant("Fisher noise", "Fisher noise"), "noise where others do not need it",
             "Golatkar et al. 2019, 1911.04933"),
         Way(Variant("SSD", "dampening"), "weights that matter to these texts most are shrunk",
@@ -265,13 +268,5 @@ ELSEWHERE = {
     "Guardrails (Thaker et al. 2024, 2403.03329)": (
         "an instruction or a filter before and behind the model",
         "no weight changes: the instruction is below, a filter for one name finds that name",
-    ),
-    "EUL (Chen & Yang 2023, 2310.20150)": (
-        "small layers put in, trained to forget, fused",
-        "not implemented: no released code has its loss",
-    ),
-    "Quark (Lu et al. 2022, 2205.13636)": (
-        "samples sorted by a reward, read behind a token for it",
-        "not implemented: needs a reward token before every query",
     ),
 }

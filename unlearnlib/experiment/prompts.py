@@ -1,4 +1,7 @@
-"""Forgetting by words alone: what stands before a question is changed, and no weight."""
+"""Forgetting by words alone: what stands before a question is changed, and no weight; and a model that is meant to be
+asked behind a token."""
+
+from dataclasses import replace
 
 import pandas as pd
 
@@ -7,22 +10,26 @@ from unlearnlib.data import batches
 from unlearnlib.data.examples import Examples
 from unlearnlib.data.records import Record
 from unlearnlib.data.subsets import drawn
-from unlearnlib.experiment import replacements
+from unlearnlib.experiment import literature, replacements
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.measures import evaluation
+from unlearnlib.methods import quark
 
 GUARD, IN_CONTEXT, OTHERS = "guard prompt", "in-context unlearning", "other texts before it"
+TOKEN = "Quark behind its token"
 KINDS = {
     GUARD: "an instruction to say nothing about the person (Thaker et al. 2024, 2403.03329)",
     IN_CONTEXT: "the text itself with another answer, and one that stays (Pawelczyk et al. 2023, 2310.07579)",
     OTHERS: "control: two texts that stay",
+    TOKEN: "not words alone: what Quark trained, as it is meant to be asked (Lu et al. 2022, 2205.13636)",
 }
 METRICS = ("answer_probability", "cloze_hit", "text_nll")
 
 
 def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
     """Return what the fine-tuned model says behind other words (cached): tidy rows (method, set, example, metric,
-    value) of the sets forget and retain, the method being the `kind` (KINDS).
+    value) of the sets forget and retain, the method being the `kind` (KINDS). For TOKEN it is the model at the last
+    stop of Quark, behind the token for its best samples.
 
     The other answer is none of the six that a question offers, and before a question about a retained person stands
     the text of a forgotten point: whoever has such words before a question has them before every one. `short`, a
@@ -33,12 +40,11 @@ def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
         raise UserError(f"no words of kind {kind!r}: {nearest(kind, KINDS)}")
 
     def compute() -> pd.DataFrame:
-        frames = []
+        frames, batch = [], experiment.profile.evaluation_batch
         for name in ("forget", "retain"):
             found = behind(experiment, kind, name)
-            rows = evaluation.metrics(
-                evaluation.answered(experiment.finetuned, {name: found}, experiment.profile.evaluation_batch), METRICS
-            )
+            with experiment.at(*_whom(experiment, kind)) as model:
+                rows = evaluation.metrics(evaluation.answered(model, {name: found}, batch), METRICS)
             short = pd.DataFrame({"set": name, "example": list(found.names), "metric": "short", "value": 1.0})
             frames += [rows, short]
         return pd.concat(frames, ignore_index=True)
@@ -46,8 +52,20 @@ def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
     return experiment.table("prompts", {"kind": kind}, compute).assign(method=kind)
 
 
+def _whom(experiment: Experiment, kind: str) -> tuple:
+    """Return what Experiment.at opens to be asked."""
+    if kind != TOKEN:
+        return ("finetuned",)
+    (way,) = [way for way in literature.published(experiment) if way.name == "Quark"]
+    return way.variant, experiment.path(way.variant).stops[-1]
+
+
 def behind(experiment: Experiment, kind: str, name: str) -> Examples:
     """Return the questions of a set (forget or retain), each behind the words of this `kind`, as far as they fit."""
+    if kind == TOKEN:
+        whole, token = experiment.sets[name], quark.tokens_of(experiment.request)[0]
+        asked = [replace(one, prompt=tuple(quark.behind(token, one.prompt))) for one in whole.questions]
+        return Examples.asked(whole.names, asked)
     records = getattr(experiment.split, name)
     names, questions = [], []
     for record in records:

@@ -21,6 +21,7 @@ from unlearnlib.methods.others import others_ascent
 from unlearnlib.methods.per_point import per_point_steps
 from unlearnlib.methods.preconditioned import early_preconditioned_ascent, preconditioned_ascent
 from unlearnlib.methods.present import present_ascent
+from unlearnlib.methods.quark import quark
 from unlearnlib.methods.random_direction import random_direction, random_signs
 from unlearnlib.methods.recorded import recorded_ascent
 from unlearnlib.methods.repair import repaired
@@ -34,6 +35,7 @@ from unlearnlib.methods.taken_back import taken_back
 from unlearnlib.methods.task_arithmetic import negated_own_task_vector, negated_task_vector
 from unlearnlib.methods.truncated import truncated_retraining
 from unlearnlib.methods.undial import undial
+from unlearnlib.methods.unlearning_layers import unlearning_layers
 
 METHODS = {
     "recorded": Method(recorded_ascent, frozenset({"forget", "record"})),
@@ -78,4 +80,6 @@ METHODS = {
     "misdirection": Method(representation_misdirection, frozenset({"forget", "retain", "keep"})),
     "knowledge gap": Method(knowledge_gap_alignment, frozenset({"forget", "retain", "base", "keep"})),
     "contrastive": Method(partitioned_contrast, frozenset({"forget"})),
+    "unlearning layers": Method(unlearning_layers, frozenset({"forget", "retain", "keep"})),
+    "Quark": Method(quark, frozenset({"forget", "retain", "keep"})),
 }

@@ -66,12 +66,14 @@ def trained(
     retain: Texts,
     title: str,
     first: "Callable[[], torch.nn.Module] | None" = None,
+    left: "Callable[[torch.nn.Module], torch.nn.Module] | None" = None,
 ) -> Path:
     """Return the path of a method that descends along `loss(model, forget texts, retained texts)` of each batch.
 
     Its efforts are numbers of optimizer steps, its stops those of `how`. `first` makes the model before the first of
-    them (default: a copy of the one to start from). Trained at most once for the same request, method and options;
-    UserError where the loss is not finite.
+    them (default: a copy of the one to start from); `left` makes of it, without changing it, the model that is left at
+    a stop, whose parameters are those of the one to start from (default: itself). Trained at most once for the same
+    request, method and options; UserError where the loss is not finite.
     """
 
     def compute(folder) -> None:
@@ -85,7 +87,7 @@ def trained(
             _descend(value, optimizer, how, f"in step {step}: lower the method's learning_rate")
             rows.append((step, float(value.detach()), time.process_time() - started))
             if step % how.every == 0:
-                save_parameters(stop_file(folder, step), model)
+                save_parameters(stop_file(folder, step), left(model) if left else model)
         pd.DataFrame(rows, columns=["step", "loss", "seconds"]).to_csv(folder / "log.csv", index=False)
 
     return on_disk(request, lambda: request.keep(compute, title), how.stops)
