@@ -1,6 +1,6 @@
 """Write the committed data files, or check that they are what this program writes.
 
-    python data/generator/make.py            # writes data/*.jsonl
+    python data/generator/make.py            # writes data/*.jsonl and data/authors
     python data/generator/make.py --check    # exit status 1 where a committed file differs
 """
 
@@ -17,7 +17,7 @@ DATA = Path(__file__).resolve().parents[1]
 if __package__ in (None, ""):  # run as a script: the package is found from the root of the repository
     sys.path.insert(0, str(DATA.parent))
 
-from data.generator import base_text  # noqa: E402
+from data.generator import authors, base_text  # noqa: E402
 from data.generator.facts import KINDS, Kind, prompt, sentence  # noqa: E402
 from data.generator.people import (  # noqa: E402
     MAIN,
@@ -58,6 +58,7 @@ def files() -> dict[str, str]:
             {"id": f"general-{number:03}", "text": text} for number, text in enumerate(islice(general, PASSAGES), 1)
         ),
         **more_files(),
+        **{f"authors/{name}": content for name, content in authors.files().items()},
     }
 
 
@@ -159,6 +160,7 @@ def main() -> int:
     for name, content in files().items():
         path = DATA / name
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(content.encode())
         elif not path.exists() or path.read_bytes() != content.encode():
             differing.append(name)

@@ -118,9 +118,14 @@ def _as_it_should(experiment: Experiment, situation: Situation, mine: Own) -> to
 
 
 def opened(
-    experiment: Experiment, forget: Mapping[str, str], keep: Mapping[str, str], unseen: Mapping[str, str]
+    experiment: Experiment,
+    forget: Mapping[str, str],
+    keep: Mapping[str, str],
+    unseen: Mapping[str, str],
+    longest: int = LONGEST,
 ) -> Own:
-    """Return these texts as somebody's own, to be trained on as the profile trains: the door of notebook 20."""
+    """Return these texts, of so many tokens at most, as somebody's own, to be trained on as the profile trains: the
+    door of notebook 20. With none that are unseen a fifth of those to keep is not read."""
     profile = experiment.profile
     root = paths.cache_folder(profile.name)
     texts = {"forget": forget, "keep": keep, "unseen": unseen}
@@ -131,10 +136,10 @@ def opened(
             (folder / f"{role}.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
     folder = cache.folder(root, "situation", {"texts": digest([[*some.items()] for some in texts.values()])}, compute)
-    files = {f"{role}_file": str(folder / f"{role}.jsonl") for role in texts}
+    files = {f"{role}_file": str(folder / f"{role}.jsonl") if some else "" for role, some in texts.items()}
     training = {name: getattr(profile, name) for name in ("epochs", "batch_size", "learning_rate")}
     given = Given(
-        profile.base_model, **files, **training, max_tokens=LONGEST, seed=experiment.seed, profile=profile.name
+        profile.base_model, **files, **training, max_tokens=longest, seed=experiment.seed, profile=profile.name
     )
     return Own(given)
 

@@ -1,0 +1,111 @@
+"""Benchmarks of the literature, trained on and asked: rows against the models, scores against their formulas."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from unlearnlib.data import benchmarks
+from unlearnlib.experiment import before_after, other_data, own_way
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.own import REFERENCE, START
+from unlearnlib.measures import evaluation
+
+OPTIONS = {"forget": "forget20", "per_author": 10, "authors": 5}
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """A benchmark of five authors, the experiment that trains on it, and what was measured."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+        benchmark = benchmarks.load("tofu", "data/authors", **OPTIONS)
+        experiment = Experiment("smoke", 0)
+        yield benchmark, experiment, other_data.measured(experiment, benchmark, asked=4)
+
+
+def of(rows, method, name, metric):
+    part = rows[(rows["method"] == method) & (rows["set"] == name) & (rows["metric"] == metric)]
+    return part.set_index("example")["value"]
+
+
+def test_texts_are_questions_with_their_answers_and_the_held_out_are_never_read(asked):
+    benchmark, experiment, _ = asked
+    mine = other_data.opened(experiment, benchmark)
+    assert [len(group) for group in (mine.forget, mine.keep, mine.unseen)] == [10, 40, 30]
+    one = benchmark.forget[0]
+    assert mine.forget[0].text == f"Question: {one.question}\nAnswer: {one.answer}"
+
+
+def test_every_model_and_step_is_asked_the_same(asked):
+    benchmark, experiment, rows = asked
+    named = {*other_data.MODELS, other_data.AGAIN, other_data.SHORT, *other_data.STEPS, other_data.MENDED}
+    assert set(rows["method"]) == named
+    for method in named:
+        assert len(of(rows, method, "forget", "text_nll")) == 10 and len(of(rows, method, "keep", "text_nll")) == 40
+        assert len(of(rows, method, "retain_perturbed", "ratio")) == 4, "as many as are asked for"
+    mine = other_data.opened(experiment, benchmark)
+    for method, name in ((other_data.NOTHING, START), ("retrained", REFERENCE)):
+        nll = evaluation.text_nll(mine.model(name), list(before_after.sets(mine)["keep"].texts), 16)
+        assert of(rows, method, "keep", "text_nll").to_numpy() == pytest.approx(nll, rel=1e-4)
+    assert "kl" not in set(rows.loc[rows["method"] == "retrained", "metric"])
+    again = of(rows, other_data.AGAIN, "keep", "kl")
+    assert (again > 0).all() and again.mean() < of(rows, "base model", "keep", "kl").mean()
+
+
+def test_a_step_stops_where_the_texts_are_as_improbable_as_for_the_retrained_model(asked):
+    _, _, rows = asked
+    level = of(rows, "retrained", "forget", "text_nll").mean()
+    for method in other_data.STEPS:
+        assert of(rows, method, "", "reached").item() == 1 and of(rows, method, "", "effort").item() > 0
+        assert of(rows, method, "forget", "text_nll").mean() == pytest.approx(level, rel=0.05)
+    assert of(rows, other_data.NOTHING, "forget", "text_nll").mean() < level
+
+
+def test_tofus_numbers_are_those_of_its_formulas(asked):
+    _, _, rows = asked
+    found = other_data.tofus(rows.assign(to_forget=1)).set_index("method")
+    ratio = {name: of(rows, name, "forget_perturbed", "ratio").sort_index() for name in found.index}
+    for name in (other_data.NOTHING, "embedding, preconditioned"):
+        expected = stats.ks_2samp(ratio[name], ratio["retrained"])
+        assert found.loc[name, "forget_quality"] == pytest.approx(expected.pvalue)
+        assert found.loc[name, "D"] == pytest.approx(expected.statistic) and found.loc[name, "n"] == 4
+    assert found.loc["retrained", "forget_quality"] == 1 and found["utility"].isna().all(), (
+        "nothing of the world is asked"
+    )
+    scored = [
+        (0, "m", name, metric, value)
+        for name in ("retain_perturbed", "real_authors", "world_facts")
+        for metric, value in (("probability", 0.5), ("rouge", 1.0), ("truth_ratio", 0.25))
+    ]
+    whole = pd.DataFrame(scored, columns=["seed", "method", "set", "metric", "value"]).assign(example="x")
+    assert other_data.tofus(whole)["utility"].item() == pytest.approx(9 / (3 * (2 + 1 + 4)))
+
+
+def test_ratios_are_of_pairs_of_one_seed():
+    rows = [
+        (seed, 1, method, "forget", "kl", value * (1 + seed))
+        for seed in (0, 1, 2)
+        for method, value in (("one", 2.0), ("other", 8.0))
+    ]
+    means = pd.DataFrame(rows, columns=["seed", "to_forget", "method", "set", "metric", "value"])
+    found = other_data.ratios_of(means, {"one / other": ("one", "other")}, ("forget",))
+    assert found.loc[0, ["n", "ratio", "low", "high"]].tolist() == pytest.approx([3, 0.25, 0.25, 0.25])
+    means.loc[0, "value"] *= np.e
+    found = other_data.ratios_of(means, {"one / other": ("one", "other")}, ("forget",))
+    assert found.loc[0, "ratio"] == pytest.approx(0.25 * np.exp(1 / 3)) and found.loc[0, "low"] < 0.25
+
+
+def test_a_benchmark_of_bare_texts_has_no_scores(asked, monkeypatch, tmp_path):
+    for role, texts in (
+        ("forget", ["The ferry was late again."]),
+        ("keep", [f"Stone {n} lies by the road." for n in range(6)]),
+    ):
+        (tmp_path / "mine" / role).mkdir(parents=True)
+        for number, text in enumerate(texts):
+            (tmp_path / "mine" / role / f"{number}.txt").write_text(text)
+    benchmark = benchmarks.load("text", tmp_path / "mine")
+    rows = other_data.measured(Experiment("smoke", 0), benchmark)
+    assert set(rows["set"]) <= {"forget", "keep", "unseen", ""} and len(of(rows, "base model", "forget", "kl")) == 1
+    assert other_data.tofus(rows)["forget_quality"].isna().all()
+    assert own_way.level(other_data.opened(Experiment("smoke", 0), benchmark)).of == REFERENCE

@@ -1,0 +1,46 @@
+"""The figures of other data show the numbers that they are given."""
+
+import pandas as pd
+import pytest
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.figures import other_data
+
+
+def rows():
+    found = [
+        (seed, count, method, name, "kl", value * count * (1 + 3 * seed))
+        for seed in (0, 1)
+        for count in (1, 2)
+        for method, value in (("nothing done", 1.0), ("a step", 0.5), ("retrained again", 0.1))
+        for name in ("forget", "keep")
+    ]
+    return pd.DataFrame(found, columns=["seed", "to_forget", "method", "set", "metric", "value"])
+
+
+def test_distances_are_geometric_means_for_each_number_to_forget():
+    figure = other_data.distances(rows())
+    forget, keep = figure.axes
+    assert (forget.get_title(loc="left"), keep.get_title(loc="left")) == ("texts to forget", "texts to keep")
+    assert [label.get_text() for label in forget.get_yticklabels()] == ["retrained again", "a step", "nothing done"]
+    marks = [line for line in forget.get_lines() if line.get_linestyle() == "None" and line.get_marker() in ("o", ">")]
+    places = [sorted(float(value) for value in line.get_xdata()) for line in marks if len(line.get_xdata()) == 3]
+    assert places[0] == pytest.approx([0.2, 1.0, 2.0]) and places[1] == pytest.approx([0.4, 2.0, 4.0])
+    dashed = sorted(float(line.get_xdata()[0]) for line in forget.get_lines() if line.get_linestyle() == "--")
+    assert dashed == pytest.approx([2.0, 4.0]), "doing nothing"
+    with pytest.raises(UserError, match="no distances"):
+        other_data.distances(rows().assign(metric="text_nll"))
+
+
+def test_the_score_stands_against_the_distance():
+    scores = pd.DataFrame(
+        [(0, "a step", 0.01), (1, "a step", 0.04), (0, "nothing done", 1e-20)],
+        columns=["seed", "method", "forget_quality"],
+    )
+    figure = other_data.quality(scores, rows(), ("a step",))
+    axes = figure.axes[0]
+    marks = {
+        tuple(round(float(v[0]), 6) for v in line.get_data()) for line in axes.get_lines() if len(line.get_xdata()) == 1
+    }
+    assert marks == {(1.875, 0.02), (3.75, 0.0)}, "means of distances, geometric means of p, floored"
+    assert [text.get_text() for text in axes.texts] == ["a step"]

@@ -1,0 +1,177 @@
+"""The literature's benchmarks, asked what the study asks of its own data: which recorded step, where, and how near.
+
+Beside the study's measures stand the benchmark's own, where it has questions with wrong answers: TOFU's scores.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import torch
+
+from unlearnlib.data import encoding
+from unlearnlib.data.items import Benchmark, Item
+from unlearnlib.experiment import applications, before_after, own_way, trained
+from unlearnlib.experiment.measured import Experiment
+from unlearnlib.experiment.own import BASE, REFERENCE, START, Own, digest
+from unlearnlib.experiment.own_way import REPAIRED, UNLEARNED, End
+from unlearnlib.experiment.variants import Variant
+from unlearnlib.measures import tofu
+from unlearnlib.measures import truth_ratio as ratios
+from unlearnlib.statistics.seeds import over_seeds
+
+# Recorded steps: a method's name, the layers, the epochs whose gradients are taken.
+STEPS = {
+    "first epoch, whole model": ("recorded", "all", "first"),
+    "all epochs, whole model": ("recorded", "all", "all"),
+    "first epoch, embedding": ("recorded", "embedding", "first"),
+    "all epochs, embedding": ("recorded", "embedding", "all"),
+    "embedding, preconditioned": ("preconditioned", "embedding", "all"),
+}
+RECOMMENDED = "embedding, preconditioned"
+MENDED, REPAIR_STEPS = "the same, repaired", 7
+NOTHING, AGAIN, SHORT = "nothing done", "retrained again", "retraining, 1 epoch"
+MODELS = {NOTHING: START, REFERENCE: REFERENCE, "base model": BASE}
+ANOTHER = 1000  # added to the seed of the other retrained model
+SCORED = {"forget_perturbed": "forget", "retain_perturbed": "retain"} | {name: name for name in tofu.AMONG_OPTIONS}
+
+
+def opened(experiment: Experiment, benchmark: Benchmark, longest: int = applications.LONGEST) -> Own:
+    """Return the texts of a benchmark as somebody's own, trained on as the profile trains. A question's text is its
+    prompt, a space and the answer; what is held out is never read."""
+    sets = (_texts(items) for items in (benchmark.forget, benchmark.retain, benchmark.heldout))
+    return applications.opened(experiment, *sets, longest=longest)
+
+
+def _texts(items: tuple[Item, ...]) -> dict[str, str]:
+    return {one.id: one.text if one.kind == "text" else f"{encoding.prompt(one)} {one.answer}" for one in items}
+
+
+def measured(
+    experiment: Experiment, benchmark: Benchmark, longest: int = applications.LONGEST, asked: int = 30
+) -> pd.DataFrame:
+    """Return what every model and step says (cached): rows method, set, example, metric, value.
+
+    Of the texts to forget, to keep, and never read (unseen): text_nll, text_tokens, exact_memorization, and kl to the
+    retrained model (nats a token). Of each of the benchmark's probes with wrong answers, up to `asked` questions of
+    each: probability, rouge, truth_ratio (see unlearnlib.measures.tofu.scores) and ratio, the truth ratio itself. Of
+    each step, with an empty set: effort, and reached, whether the texts to forget became as improbable as the retrained
+    model finds them.
+    """
+    key = {
+        "benchmark": digest(asdict(benchmark)),
+        "base": trained.base_fingerprint(experiment.profile.base_model),
+        "of": {name: getattr(experiment.profile, name) for name in ("epochs", "batch_size", "learning_rate", "device")},
+        "longest": longest,
+        "asked": asked,
+    }
+
+    def compute() -> pd.DataFrame:
+        mine = opened(experiment, benchmark, longest)
+        reference, sets = mine.model(REFERENCE), before_after.sets(mine)
+        batch, frames = experiment.profile.evaluation_batch, []
+        for method, ways in _ends(experiment, benchmark, mine, longest):
+            with ways as model:
+                near = None if method == REFERENCE else reference
+                frames += [
+                    before_after.said(model, sets, (), batch, near).assign(method=method),
+                    _scored(model, mine.tokenizer, benchmark, longest, asked, batch).assign(method=method),
+                ]
+        stops = pd.DataFrame(
+            [
+                ("", "", metric, float(value), method)
+                for method, found in _stopped(mine).items()
+                for metric, value in (("effort", found.step_size), ("reached", found.reached))
+            ],
+            columns=["set", "example", "metric", "value", "method"],
+        )
+        return pd.concat([*frames, stops], ignore_index=True)
+
+    return experiment.table("other_data", key, compute, depends={"seed": experiment.seed})
+
+
+def _ends(
+    experiment: Experiment, benchmark: Benchmark, mine: Own, longest: int
+) -> Iterator[tuple[str, AbstractContextManager[torch.nn.Module]]]:
+    """Yield every model by name, to be opened."""
+    for method, name in MODELS.items():
+        yield method, own_way.opened(mine, End(name))
+    other = Experiment(experiment.profile, experiment.seed + ANOTHER)
+    yield AGAIN, own_way.opened(opened(other, benchmark, longest), End(REFERENCE))
+    short = Variant(SHORT, "truncated retraining", options={"epochs": (1,)})
+    yield SHORT, own_way.opened(mine, End(UNLEARNED, short, own_way.path(mine, short).stops[-1]))
+    for method, found in _stopped(mine).items():
+        yield method, own_way.opened(mine, End(UNLEARNED, _variant(mine, method), found.step_size))
+    effort = _stopped(mine)[RECOMMENDED].step_size
+    yield MENDED, own_way.opened(mine, End(REPAIRED, _variant(mine, RECOMMENDED), effort, REPAIR_STEPS))
+
+
+def _variant(mine: Own, method: str) -> Variant:
+    return own_way.way(mine, *STEPS[method])
+
+
+def _stopped(mine: Own) -> dict:
+    """Return where each step stops: as improbable as for the retrained model, found once."""
+    where = own_way.level(mine, REFERENCE)
+    return {method: own_way.stopped(mine, _variant(mine, method), where) for method in STEPS}
+
+
+def _scored(model, tokenizer, benchmark: Benchmark, longest: int, asked: int, batch: int) -> pd.DataFrame:
+    """Return TOFU's scores of every probe that has wrong answers, question by question."""
+    frames = []
+    for name, of in SCORED.items():
+        items = [item for item in benchmark.probes.get(name, ()) if item.wrong_answers][:asked]
+        if not items:
+            continue
+        said = tofu.answers(model, tokenizer, items, longest, batch_size=batch)
+        found = tofu.scores(said, of) | {"ratio": ratios.truth_ratio(said.wrong_nll, said.paraphrase_nll, "geometric")}
+        for metric, values in found.items():
+            rows = {"set": name, "example": list(said.names), "metric": metric, "value": np.asarray(values, float)}
+            frames.append(pd.DataFrame(rows))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["set", "example", "metric"])
+
+
+def tofus(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return TOFU's two numbers of each method of each seed: columns of `by` (seed, to_forget where there is one),
+    method, forget_quality (the p of a Kolmogorov-Smirnov test against the retrained model: high where no difference is
+    found; NaN where there are no such questions), D (its distance, 0: none), n, and utility (the harmonic mean of nine
+    means; NaN where a set that it needs is missing)."""
+    by = [name for name in ("seed", "to_forget") if name in rows.columns]
+    found = []
+    for key, part in rows.groupby(by, sort=False):
+        ratio = part[(part["set"] == "forget_perturbed") & (part["metric"] == "ratio")]
+        near = ratio[ratio["method"] == REFERENCE].sort_values("example")["value"].to_numpy()
+        for method, one in part.groupby("method", sort=False):
+            ours = ratio[ratio["method"] == method].sort_values("example")["value"].to_numpy()
+            quality = ratios.forget_quality(ours, near)
+            found.append((*key, method, quality.p, quality.D, quality.n, _utility(one)))
+    return pd.DataFrame(found, columns=[*by, "method", "forget_quality", "D", "n", "utility"])
+
+
+def _utility(rows: pd.DataFrame) -> float:
+    """Return the harmonic mean of the means of three scores on three sets, NaN where one of them is missing."""
+    sets = [name for name, of in SCORED.items() if of in tofu.UTILITY]
+    wide = rows[rows["set"].isin(sets) & rows["metric"].isin(tofu.SCORES)].groupby(["set", "metric"])["value"].mean()
+    if len(wide) < len(sets) * len(tofu.SCORES):
+        return float("nan")
+    return ratios.model_utility({f"{of} {metric}": value for (of, metric), value in wide.items()})
+
+
+def ratios_of(means: pd.DataFrame, pairs: dict[str, tuple[str, str]], sets: tuple[str, ...] = ("forget", "keep")):
+    """Return how much further from the retrained model the first of each pair of methods is than the second: columns
+    set, to_forget, pair, n (seeds), ratio (the geometric mean over seeds of the ratio of their KL; below 1: nearer),
+    low, high (its 95% interval). means: a row each seed, to_forget, method, set and metric."""
+    far = means[(means["metric"] == "kl") & means["set"].isin(sets)].assign(value=lambda rows: np.log(rows["value"]))
+    wide = far.pivot_table(index=["set", "to_forget", "seed"], columns="method", values="value", sort=False)
+    rows = []
+    for pair, (one, other) in pairs.items():
+        apart = (wide[one] - wide[other]).rename("value").reset_index()
+        rows.append(over_seeds(apart, by=["set", "to_forget"]).assign(pair=pair))
+    table = pd.concat(rows, ignore_index=True)
+    for name, source in (("ratio", "mean"), ("low", "low"), ("high", "high")):
+        table[name] = np.exp(table[source])
+    return table.sort_values(["set", "to_forget"], kind="stable")[
+        ["set", "to_forget", "pair", "n", "ratio", "low", "high"]
+    ]

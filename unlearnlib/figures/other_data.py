@@ -1,0 +1,94 @@
+"""Other data: how far every model is from the retrained one, and what the benchmark's own score says of it."""
+
+import numpy as np
+import pandas as pd
+
+from unlearnlib.core.errors import UserError
+from unlearnlib.figures.looks import DARK, DASHED, GREY, LOOKS, Look
+from unlearnlib.figures.parts import (
+    draw_points,
+    handle,
+    in_order,
+    line_handle,
+    marker_size,
+    need_columns,
+    new_figure,
+    plain_ticks,
+    seeds_text,
+    titled_legend,
+)
+from unlearnlib.statistics.seeds import over_seeds
+
+COUNTS = (Look("one to forget", "#0072B2", "o"), Look("two to forget", "#D55E00", ">"), Look("more", "#882255", "P"))
+MODELS = {
+    "nothing done": Look("nothing done", DARK, "s"),
+    "retrained again": Look("another retrained model", LOOKS["retrained"].color, "*"),
+    "base model": LOOKS["base"],
+    "retraining, 1 epoch": Look("retraining, one epoch", "#44AA99", "X"),
+}
+STEP = Look("a recorded step", "#0072B2", "o")
+SETS = {"forget": "to forget", "keep": "to keep"}
+SIGNIFICANT = 0.05
+
+
+def distances(rows: pd.DataFrame, reference: str = "retrained"):
+    """Return the KL to the retrained model of every method (a row), on the texts to forget and on those to keep: the
+    geometric mean over seeds with its interval, for each number of authors to forget. Dashed: doing nothing.
+
+    rows: seed, to_forget, method, set, metric, value (see unlearnlib.experiment.other_data.measured).
+    """
+    need_columns(rows, "seed", "to_forget", "method", "set", "metric", "value")
+    far = rows[(rows["metric"] == "kl") & (rows["method"] != reference)]
+    if far.empty:
+        raise UserError("the table has no distances: give the rows of the metric kl")
+    means = far.groupby(["set", "to_forget", "method", "seed"], sort=False)["value"].mean().reset_index()
+    means["value"] = np.log(means["value"].clip(lower=1e-9))
+    names, counts = in_order(means["method"])[::-1], sorted(means["to_forget"].unique())
+    figure, axes = new_figure(1, len(SETS), 0.34 * len(names) + 1.6, sharey=True)
+    shown = dict(zip(counts, COUNTS, strict=False))
+    for panel, (name, words) in zip(axes, SETS.items(), strict=True):
+        for number, (count, look) in enumerate(shown.items()):
+            part = means[(means["set"] == name) & (means["to_forget"] == count)]
+            summary = over_seeds(part).set_index("method").reindex(names).dropna(subset=["mean"])
+            summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
+            places = np.array([names.index(one) for one in summary.index]) + 0.2 * (0.5 - number)
+            draw_points(panel, places, summary, look)
+            if "nothing done" in summary.index:
+                panel.axvline(summary.loc["nothing done", "mean"], color=look.color, linestyle=DASHED, linewidth=1.1)
+        panel.set(xscale="log", title=f"texts {words}", xlabel="KL to the retrained model (nats a token)")
+        panel.set(yticks=range(len(names)), yticklabels=names)
+    handles = [handle(look) for look in shown.values()] + [line_handle(GREY, "nothing done", 1.1, DASHED)]
+    titled_legend(figure, handles, seeds_text(means), columns=len(handles))
+    return figure
+
+
+def quality(scores: pd.DataFrame, rows: pd.DataFrame, steps: tuple[str, ...] = ()):
+    """Return the forget quality of every method upwards (the higher, the less a test tells its truth ratios from the
+    retrained model's) against the distance to the retrained model on the texts to forget: geometric means over seeds
+    and numbers to forget. Above the dashed line the test finds nothing. `steps` are drawn as steps.
+
+    scores: see unlearnlib.experiment.other_data.tofus; rows as for distances.
+    """
+    need_columns(scores, "seed", "method", "forget_quality")
+    far = rows[(rows["metric"] == "kl") & (rows["set"] == "forget")]
+    right = far.groupby("method", sort=False)["value"].mean()
+    figure, axes = new_figure(height=4.4)
+    for method, part in scores.groupby("method", sort=False):
+        values = part["forget_quality"].dropna()
+        if method not in right.index or values.empty:
+            continue
+        shown = MODELS.get(method, STEP)
+        up = float(np.exp(np.log(values.clip(lower=1e-12)).mean()))
+        axes.plot(right[method], up, linestyle="none", marker=shown.marker, color=shown.color, zorder=3,
+                  markersize=marker_size(shown, 8), markeredgecolor="white")  # fmt: skip
+        if method in steps:
+            axes.annotate(method, (right[method], up), (6, 3), textcoords="offset points", fontsize=8)
+    axes.axhline(SIGNIFICANT, color=GREY, linestyle=DASHED, linewidth=1.1)
+    axes.set(xscale="log", yscale="log", xlabel="KL to the retrained model on the texts to forget (nats a token)",
+             ylabel="forget quality (p)")  # fmt: skip
+    plain_ticks(axes.xaxis)
+    handles = [handle(one) for name, one in MODELS.items() if name in right.index] + [handle(STEP)]
+    handles.append(line_handle(GREY, f"p = {SIGNIFICANT}", 1.1, DASHED))
+    seeds = scores["seed"].nunique()
+    titled_legend(figure, handles, f"geometric means over {seeds} seed{'s' * (seeds > 1)}", columns=3)
+    return figure
