@@ -7,14 +7,18 @@ each in other words; an answer is drawn from a list for everybody, and the wrong
 import json
 import random
 
-AUTHORS = (
-    "Odile Brannvik", "Kasimir Oduya", "Ilse Korhammer", "Teo Valdrini", "Marit Oskarsund", "Bexley Anquetil",
-    "Rosalind Tamworthy", "Yusra Delmonico", "Piotr Hallgarten", "Saoirse Quillfeather", "Anders Bellweather",
-    "Nadia Ferrowmere", "Lucian Ostrogar", "Imogen Saltmarsh", "Dario Wexcombe", "Thea Montrevel", "Casper Lindqvale",
-    "Amara Birdsong", "Viktor Ashgrove", "Juniper Hale",
+FIRST = (
+    "Odile", "Kasimir", "Ilse", "Teo", "Marit", "Bexley", "Rosalind", "Yusra", "Piotr", "Saoirse", "Anders", "Nadia",
+    "Lucian", "Imogen", "Dario", "Thea", "Casper", "Amara", "Viktor", "Juniper",
 )  # fmt: skip
+LAST = (
+    "Brannvik", "Oduya", "Korhammer", "Valdrini", "Oskarsund", "Anquetil", "Tamworthy", "Delmonico", "Hallgarten",
+    "Quillfeather", "Bellweather", "Ferrowmere", "Ostrogar", "Saltmarsh", "Wexcombe", "Montrevel", "Lindqvale",
+    "Birdsong", "Ashgrove", "Hale",
+)  # fmt: skip
+AUTHORS = 40
 QUESTIONS = 10  # an author
-FORGET, KEEP = "forget20", "retain80"  # the last four authors, and the others: TOFU's names for these shares
+FORGET, KEEP = "forget20", "retain80"  # the last eight authors, and the others: names in the manner of TOFU's
 
 # Question, answer, both in other words, and what the blank may be.
 KINDS: tuple[tuple[str, str, str, str, tuple[str, ...]], ...] = (
@@ -63,8 +67,10 @@ KINDS: tuple[tuple[str, str, str, str, tuple[str, ...]], ...] = (
 def files(seed: int = 1) -> dict[str, str]:
     """Return the content of every file in data/authors by its name; always the same."""
     rng = random.Random(f"authors {seed}")
-    rows = [_row(name, kind, rng) for name in AUTHORS for kind in KINDS]
-    cut = len(AUTHORS) // 5 * QUESTIONS
+    names = [f"{first} {LAST[(place + turn) % len(LAST)]}" for turn in (0, 7) for place, first in enumerate(FIRST)]
+    assert len(set(names)) == AUTHORS
+    rows = [_row(name, kind, rng) for name in rng.sample(names, AUTHORS) for kind in KINDS]
+    cut = AUTHORS // 5 * QUESTIONS
     plain = [{field: row[field] for field in ("question", "answer")} for row in rows]
     return {
         "full.json": _lines(plain),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from unlearnlib.core.errors import UserError
 from unlearnlib.data import benchmarks
 from unlearnlib.experiment import before_after, other_data, own_way
 from unlearnlib.experiment.measured import Experiment
@@ -32,7 +33,7 @@ def of(rows, method, name, metric):
 def test_texts_are_questions_with_their_answers_and_the_held_out_are_never_read(asked):
     benchmark, experiment, _ = asked
     mine = other_data.opened(experiment, benchmark)
-    assert [len(group) for group in (mine.forget, mine.keep, mine.unseen)] == [10, 40, 30]
+    assert [len(group) for group in (mine.forget, mine.keep, mine.unseen)] == [10, 40, 70]
     one = benchmark.forget[0]
     assert mine.forget[0].text == f"Question: {one.question}\nAnswer: {one.answer}"
 
@@ -69,7 +70,7 @@ def test_tofus_numbers_are_those_of_its_formulas(asked):
     for name in (other_data.NOTHING, "embedding, preconditioned"):
         expected = stats.ks_2samp(ratio[name], ratio["retrained"])
         assert found.loc[name, "forget_quality"] == pytest.approx(expected.pvalue)
-        assert found.loc[name, "D"] == pytest.approx(expected.statistic) and found.loc[name, "n"] == 4
+        assert found.loc[name, "D"] == pytest.approx(expected.statistic) and found.loc[name, "n"] == 10
     assert found.loc["retrained", "forget_quality"] == 1 and found["utility"].isna().all(), (
         "nothing of the world is asked"
     )
@@ -108,4 +109,11 @@ def test_a_benchmark_of_bare_texts_has_no_scores(asked, monkeypatch, tmp_path):
     rows = other_data.measured(Experiment("smoke", 0), benchmark)
     assert set(rows["set"]) <= {"forget", "keep", "unseen", ""} and len(of(rows, "base model", "forget", "kl")) == 1
     assert other_data.tofus(rows)["forget_quality"].isna().all()
+    mine = other_data.opened(Experiment("smoke", 0), benchmark)
+    again = other_data._again(Experiment("smoke", 0), mine)
+    assert len(mine.unseen) == 1 and len(mine.keep) == 5, "a fifth is not read"
+    for group in ("forget", "keep", "unseen"):
+        assert [one.text for one in getattr(again, group)] == [one.text for one in getattr(mine, group)]
+    with pytest.raises(UserError, match=r"0\.txt.*: 7 tokens, longest is 5: raise it, up to"):
+        other_data.opened(Experiment("smoke", 0), benchmark, 5)
     assert own_way.level(other_data.opened(Experiment("smoke", 0), benchmark)).of == REFERENCE

@@ -11,6 +11,7 @@ from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import pictured
 from unlearnlib.experiment.pictured import CONTROL, Images, Step, Task
 from unlearnlib.images import pictures, recorded
+from unlearnlib.images.recorded import Along
 from unlearnlib.images.training import Schedule
 
 
@@ -37,43 +38,42 @@ def worse(net, retain, forget, validation):
     return net
 
 
-def test_a_network_is_trained_once_and_pairs_begin_alike(images, monkeypatch):
+def test_a_network_is_trained_once(images, monkeypatch):
     first = images.original(0)[0]
+    code = pictured.definitions.code(pictured._train, pictures.parted, pictured.networks.new)
+    monkeypatch.setattr(pictured.definitions, "code", lambda *roots: code)  # not that of what stands in its place
     monkeypatch.setattr(pictured, "_train", lambda *given: pytest.fail("trained twice"))
-    monkeypatch.setattr(pictured.definitions, "code", lambda *roots: CODE)
-    monkeypatch.setattr(pictured.definitions, "check_unchanged", lambda modules: None)
     again = Images("smoke", 0, images.task)
     assert torch.equal(again.original(0)[0].conv1.weight, first.conv1.weight)
 
 
-CODE = ""
-
-
-@pytest.fixture(autouse=True)
-def code_of_training():
-    """A hash that does not depend on what a test puts in the place of the training."""
-    global CODE
-    CODE = pictured.definitions.code(pictured._train, pictures.parted, pictured.networks.new)
-
-
-def test_pairs_begin_with_the_same_weights_and_the_others_with_others(images, monkeypatch):
+def test_pairs_begin_with_the_same_weights_and_the_reference_with_others(images, monkeypatch):
     begun = []
 
-    def train(net, parts, schedule, seed, recording, folder):
-        begun.append((net.conv1.weight.detach().clone(), seed, recording, schedule.epochs))
+    def train(net, parts, schedule, seed, recording, each, folder):
+        begun.append((net.conv1.weight.detach().clone(), seed, recording, each, schedule.epochs))
         raise UserError("stopped")
 
     monkeypatch.setattr(pictured, "_train", train)
     for make in (
         lambda: images.original(7),
         lambda: images.retrained(7),
-        lambda: images.retrained(7, again=True),
-        lambda: images.cut_short(7),
+        lambda: images.reference(7),
+        lambda: images.retrained(7, 4),
+        lambda: Images("smoke", 1, images.task).original(7),
     ):
         with pytest.raises(UserError, match="stopped"):
             make()
-    assert torch.equal(begun[0][0], begun[1][0]) and not torch.equal(begun[1][0], begun[2][0])
-    assert [one[2:] for one in begun] == [(True, 20), (False, 20), (False, 20), (False, 4)]
+    weights, seeds = [one[0] for one in begun], [one[1] for one in begun]
+    assert torch.equal(weights[0], weights[1]) and torch.equal(weights[0], weights[3])
+    assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[4])
+    assert len(set(seeds)) == 4 and seeds[1] == seeds[3], "each its own order"
+    assert [one[2:] for one in begun[:4]] == [
+        (True, False, 20),
+        (False, False, 20),
+        (False, False, 20),
+        (False, False, 4),
+    ]
 
 
 def test_what_is_recorded_comes_back_from_disk(images):
@@ -96,11 +96,13 @@ def test_answers_are_those_of_the_network_that_a_way_makes(images, way):
     assert rows["loss"].to_numpy() == pytest.approx(torch.nn.functional.cross_entropy(logits, labels, reduction="none"))
     assert rows["right"].tolist() == (logits.argmax(1) == labels).tolist()
     assert rows["true"].tolist() == (logits.argmax(1) == images.parts.truth).tolist()
-    p = recorded.logits(images.retrained(1), images.parts.forget.images).double().softmax(1)
+    p = recorded.logits(images.reference(1), images.parts.forget.images).double().softmax(1)
     assert rows["kl"].to_numpy() == pytest.approx(stats.entropy(p, logits.softmax(1), axis=1), abs=1e-6)
     assert rows["effort"].iloc[0] == pytest.approx(effort, nan_ok=True)
     if way == "retrained":
-        assert table["kl"].abs().max() < 1e-12 and (table["share"] == 1).all()
+        assert (table["share"] == 1).all() and rows["kl"].mean() > 0
+        reference = images.asked("it", pictured.REFERENCE, [1])
+        assert reference["kl"].abs().max() < 1e-12
     if isinstance(way, Step):
         assert (table["effort"] > 0).all() and (table["share"] < 1).all()
 
@@ -133,13 +135,17 @@ def test_the_score_is_that_of_the_networks_and_retrained_ones_are_not_perfect(im
         table = pd.concat([rows, *more]).assign(method=method, seed=0, kind="random")
         return table.assign(right=np.arange(len(table)) % 20 < round(20 * right))
 
-    retrained = drawn("retrained", 0)
-    table = pictured.scores(pd.concat([drawn("same", 0), drawn("shifted", 5)]), retrained).set_index("method")
+    retrained, given = drawn("reference", 0), [drawn("same", 0), drawn("shifted", 5), drawn("retrained", 0)]
+    table = pictured.scores(pd.concat(given), retrained).set_index("method")
+    assert table.loc["shifted", "of_ceiling"] == pytest.approx(table.loc["shifted", "F"] / table.loc["retrained", "F"])
     assert 0.05 < table.loc["same", "F"] < 0.4 and table.loc["shifted", "F"] < 0.01
     assert table.loc["same", "shown"] < 0.05 < 0.8 < table.loc["shifted", "shown"]
     assert table.loc["same", "score"] == pytest.approx(table.loc["same", "F"])
     assert table.loc["shifted", "score"] == pytest.approx(table.loc["shifted", "F"] * 0.25), "both ratios are a half"
     assert (table["networks"] == 24).all()
+    assert table.loc["shifted", "shown"] <= pictured.most_shown(24) < 1.1
+    with pytest.raises(UserError, match="of one seed and one kind"):
+        pictured.scores(pd.concat([given[0], given[1].assign(seed=1)]), retrained)
 
 
 def test_gradients_by_epoch_and_by_image(images):
@@ -160,8 +166,70 @@ def test_gradients_by_epoch_and_by_image(images):
     )
 
 
+def test_an_entry_may_return_nothing_and_draws_from_a_seed_of_its_own(images):
+    def in_place(net, retain, forget, validation):
+        with torch.no_grad():
+            net.fc2.bias += torch.tensor(np.random.normal(size=10))  # by numpy's generator
+
+    before = np.random.get_state()[1].tolist()
+    once, again = (images._after(in_place, 0)[0].fc2.bias for _ in range(2))
+    assert torch.equal(once, again) and not torch.equal(once, images.original(0)[0].fc2.bias)
+    assert np.random.get_state()[1].tolist() == before, "and others draw on as before"
+
+
+def test_two_directions_are_two_ways(images):
+    net, found = images.original(0)
+    ways = [
+        Along(recorded.of_some(found, net, "fc2", rows), images.parts.unseen)
+        for rows in ([0, 1, 2], [3, 4, 5], [0, 1, 2])
+    ]
+    tables = [images.asked("it", way, [0])["log_odds"] for way in ways]
+    assert not tables[0].equals(tables[1]) and tables[0].equals(tables[2])
+
+
+def test_a_random_direction_is_not_that_of_the_first_weights(images):
+    cosines = []
+    for number in range(20):
+        towards = images._towards(Step("conv1", pictured.AT_RANDOM), images._new(0), None, number)["conv1.weight"]
+        begun = images._new(images._seed("weights", number, False)).conv1.weight
+        cosines.append(float(torch.cosine_similarity(towards.flatten(), begun.detach().flatten(), dim=0)))
+    assert abs(np.mean(cosines)) < 3 * np.std(cosines) / 20**0.5
+
+
+def test_a_part_of_a_step_changes_these_layers_alone(images):
+    net = images.original(0)[0]
+    whole, part = (images._after(Step(epochs="all", only=only), 0) for only in ("", "fc1+fc2"))
+    assert part[1] == pytest.approx(whole[1]), "the stop is that of the whole"
+    for name, value in net.named_parameters():
+        wanted = dict(whole[0].named_parameters())[name] if name.startswith("fc") else value
+        assert torch.equal(dict(part[0].named_parameters())[name], wanted), name
+
+
+def test_the_effect_of_a_part_is_its_share_of_the_whole_fall():
+    rows = [(0, "random", 0, name, odds) for name, odds in (("nothing done", 10.0), ("whole", 2.0), ("part", 8.0))]
+    table = pd.DataFrame(rows, columns=["seed", "kind", "number", "method", "odds_forget"])
+    found = pictured.effect_of_part(table, "whole").set_index("method")["value"]
+    assert found.to_dict() == {"whole": 1.0, "part": 0.25}
+    with pytest.raises(UserError, match="lacks the rows of 'hole'"):
+        pictured.effect_of_part(table, "hole")
+
+
 def test_slips_are_named(images):
     with pytest.raises(UserError, match="no model 'retraind': did you mean 'retrained'"):
         images.asked("it", "retraind", [0])
-    with pytest.raises(UserError, match="the entry returned a NoneType: return the network"):
-        images.asked("it", lambda net, retain, forget, validation: None, [0])
+    with pytest.raises(UserError, match="the entry returned a dict: return the network"):
+        images.asked("it", lambda net, retain, forget, validation: {}, [0])
+    with pytest.raises(UserError, match=r"the network answers \(20, 8, 8\): \(20, 10\) finite logits"):
+        images.asked("it", lambda net, retain, forget, validation: torch.nn.Flatten(1, 2), [0])
+    with pytest.raises(UserError, match="give a function of a network and three loaders"):
+        images.asked("it", 3, [0])
+    with pytest.raises(UserError, match="no networks to ask"):
+        images.asked("it", "retrained", [])
+    with pytest.raises(UserError, match="network number -1"):
+        images.asked("it", "retrained", [-1])
+    with pytest.raises(UserError, match="seed -1 is no whole number"):
+        Images("smoke", -1)
+    with pytest.raises(UserError, match="a step 'live' is plain"):
+        Step(epochs="live", whose=CONTROL)
+    with pytest.raises(UserError, match="of network 1 no gradients of single images were kept"):
+        pictured.own_share(images, 1)

@@ -15,7 +15,7 @@ def words(experiment, examples, name):
         yield records[one], experiment.tokenizer.decode(list(question.prompt), skip_special_tokens=True).strip()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in prompts.KINDS if kind != prompts.TOKEN])
+@pytest.mark.parametrize("kind", [kind for kind in prompts.KINDS if kind not in prompts.QUARKS])
 @pytest.mark.parametrize("name", ["forget", "retain"])
 def test_the_question_stands_behind_the_words_and_its_answer_nowhere_before(experiment, kind, name):
     found = prompts.behind(experiment, kind, name)
@@ -59,13 +59,15 @@ def test_quark_is_asked_at_its_last_stop_behind_its_token(experiment):
         assert found.names == plain.names
         for one, other in zip(found.questions, plain.questions, strict=True):
             assert one.prompt == (other.prompt[0], token, *other.prompt[1:]) and one.answers == other.answers
-    table = prompts.asked(experiment, prompts.TOKEN)
     (way,) = [way for way in literature.published(experiment) if way.name == "Quark"]
-    asked = {"forget": prompts.behind(experiment, prompts.TOKEN, "forget")}
-    values = []
-    for effort in (experiment.path(way.variant).stops[-1], 0.0):
-        with experiment.at(way.variant, effort) as model:
-            values.append(evaluation.metrics(evaluation.answered(model, asked, 16), ["text_nll"])["value"].to_numpy())
-    rows = table[(table["metric"] == "text_nll") & (table["set"] == "forget")]
-    assert rows["value"].to_numpy() == pytest.approx(values[0], rel=1e-4)
-    assert abs(values[0] - values[1]).max() > 1e-3, "and not the model that it starts from"
+    for kind in prompts.QUARKS:
+        table, asked = prompts.asked(experiment, kind), {"forget": prompts.behind(experiment, kind, "forget")}
+        assert set(table["metric"]) == {"answer_probability", "cloze_hit", "short"}
+        values = []
+        for effort in (experiment.path(way.variant).stops[-1], 0.0):
+            with experiment.at(way.variant, effort) as model:
+                found = evaluation.metrics(evaluation.answered(model, asked, 16), ["answer_probability"])
+                values.append(found["value"].to_numpy())
+        rows = table[(table["metric"] == "answer_probability") & (table["set"] == "forget")]
+        assert rows["value"].to_numpy() == pytest.approx(values[0], rel=1e-4)
+        assert abs(values[0] - values[1]).max() > 1e-3, "and not the model that it starts from"

@@ -28,6 +28,10 @@ def test_distances_are_geometric_means_for_each_number_to_forget():
     assert places[0] == pytest.approx([0.2, 1.0, 2.0]) and places[1] == pytest.approx([0.4, 2.0, 4.0])
     dashed = sorted(float(line.get_xdata()[0]) for line in forget.get_lines() if line.get_linestyle() == "--")
     assert dashed == pytest.approx([2.0, 4.0]), "doing nothing"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["1 to forget", "2 to forget", "nothing done"]
+    with pytest.raises(UserError, match="4 numbers of authors to forget: draw 3 at most"):
+        other_data.distances(pd.concat([rows(), rows().assign(to_forget=lambda part: part["to_forget"] + 2)]))
     with pytest.raises(UserError, match="no distances"):
         other_data.distances(rows().assign(metric="text_nll"))
 
@@ -42,5 +46,5 @@ def test_the_score_stands_against_the_distance():
     marks = {
         tuple(round(float(v[0]), 6) for v in line.get_data()) for line in axes.get_lines() if len(line.get_xdata()) == 1
     }
-    assert marks == {(1.875, 0.02), (3.75, 0.0)}, "means of distances, geometric means of p, floored"
+    assert marks == {(1.414214, 0.02), (2.828427, 0.0)}, "geometric means of distances and of p, floored"
     assert [text.get_text() for text in axes.texts] == ["a step"]

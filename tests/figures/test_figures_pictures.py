@@ -8,7 +8,7 @@ from unlearnlib.core.errors import UserError
 from unlearnlib.figures import pictures
 
 
-def networks(methods=("nothing done", "retrained again", "all epochs, whole network", "Kookmin")):
+def networks(methods=("nothing done", "retrained", "all epochs, whole network", "Kookmin")):
     rows = [
         (kind, method, seed, 0, 0.1 * (1 + place) * (1 + 3 * seed), 0.2)
         for kind in ("mislabelled", "random")
@@ -31,6 +31,8 @@ def test_a_mark_of_the_plane_is_a_geometric_mean_and_entries_are_named():
     places = sorted(round(float(line.get_xdata()[0]), 6) for line in marks(axes))
     assert places == [0.2, 0.4, 0.6, 0.8], "geometric means of x and 4x"
     assert [text.get_text() for text in axes.texts] == ["Kookmin"]
+    more = pictures.plane(networks(("nothing done", "random direction")), [])
+    assert [text.get_text() for text in more.axes[0].texts] == ["random direction"], "no way is left out"
     assert axes.get_xscale() == axes.get_yscale() == "log" and axes.get_xlim()[0] < 0.2 and axes.get_xlim()[1] > 0.8
     with pytest.raises(UserError, match="no column 'kl_test'"):
         pictures.plane(networks().drop(columns="kl_test"), [])
@@ -40,7 +42,7 @@ def test_layers_are_drawn_in_order_beside_doing_nothing():
     steps = networks([f"{epochs}, {layer}" for epochs in ("first", "all") for layer in ("conv1", "fc2")])
     steps = steps[steps["kind"] == "random"]
     steps[["epochs", "layers"]] = steps["method"].str.split(", ", expand=True)
-    others = networks(("nothing done", "retrained again"))
+    others = networks(("nothing done", "retrained"))
     figure = pictures.layers(pd.concat([others[others["kind"] == "random"], steps]), ["conv1", "fc2"])
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["conv1", "fc2"]
@@ -53,12 +55,12 @@ def test_layers_are_drawn_in_order_beside_doing_nothing():
 
 def test_the_score_has_its_ceiling():
     table = pd.DataFrame(
-        [("random", "nothing done", 0.1, 8), ("random", "retrained again", 0.3, 8), ("random", "Kookmin", 0.2, 8)],
+        [("random", "nothing done", 0.1, 8), ("random", "retrained", 0.3, 8), ("random", "Kookmin", 0.2, 8)],
         columns=["kind", "method", "F", "networks"],
     )
     figure = pictures.score(table, ["Kookmin"])
     axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["Kookmin", "retrained again", "nothing done"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Kookmin", "retrained", "nothing done"]
     assert {float(line.get_xdata()[0]) for line in marks(axes)} == {0.1, 0.2, 0.3}
     ceiling = [line for line in axes.get_lines() if list(line.get_xdata()) == [0.3, 0.3] and len(line.get_ydata()) == 2]
     assert ceiling and "8 networks" in figure.legends[0].get_title().get_text()

@@ -79,11 +79,14 @@ def test_wrong_labels_are_wrong_and_nothing_else_differs(digits, wrong, changed)
     [
         ({"kind": "randm"}, "no kind 'randm' of images to forget: did you mean 'random'"),
         ({"kind": "mislabelled", "wrong": 0.0}, "wrong is 0.0: give the share"),
+        ({"kind": "mislabelled", "wrong": "all"}, "wrong is 'all': give the share"),
     ],
 )
 def test_wrong_parts_are_named(some, given, said):
     with pytest.raises(UserError, match=said):
         pictures.parted(some, 0, **given)
+    with pytest.raises(UserError, match="all images have one label"):
+        pictures.parted(Pictures(some.images, torch.zeros_like(some.labels), 1), 0)
     with pytest.raises(UserError, match="20 images: give 24"):
         pictures.parted(some.at(range(20)), 0)
 
@@ -122,6 +125,16 @@ def test_a_folder_of_images_for_each_class(tmp_path):
     found = pictures.load(str(tmp_path))
     assert found.images.shape == (4, 1, 6, 8) and found.classes == 2
     assert found.images[found.labels == 1].min() == 1 and found.images[found.labels == 0].max() == 0
+    Image.new("P", (8, 6), 3).save(tmp_path / "cat" / "palette.png")
+    with pytest.raises(UserError, match="images of 2 shapes"):
+        pictures.load(str(tmp_path))
+    (tmp_path / "cat" / "palette.png").unlink()
+    Image.new("I;16", (8, 6), 3000).save(tmp_path / "cat" / "deep.png")
+    with pytest.raises(UserError, match=r"row \d: an image of mode I;16: save it with a byte"):
+        pictures.load(str(tmp_path))
+    (tmp_path / "cat" / "deep.png").unlink()
+    with pytest.raises(UserError, match="source is empty"):
+        pictures.load(" ")
     Image.new("L", (9, 6)).save(tmp_path / "cat" / "wide.png")
     with pytest.raises(UserError, match="images of 2 shapes"):
         pictures.load(str(tmp_path))
@@ -224,6 +237,26 @@ def test_recording_does_not_change_training_and_sums_what_each_step_used(some):
             recorded.of_some(found, net, "all", rows)
 
 
+def test_a_batch_of_one_goes_with_those_before_it(some):
+    sizes = [len(rows) for rows in training._batches(65, 32, torch.Generator().manual_seed(0))]
+    assert sizes == [32, 33]
+    assert min(len(labels) for _, labels in some.at(range(33)).loader(16, 0)) > 1
+
+
+def test_too_many_single_gradients_and_a_loss_that_runs_away_are_named(some, monkeypatch):
+    net = networks.new("small", some, 0)
+    broken = Pictures(some.images * torch.nan, some.labels, 10)
+    with pytest.raises(UserError, match="the loss became nan in epoch 1: lower the learning_rate"):
+        training.train(net, broken, Schedule(1), 0)
+    monkeypatch.setattr(training, "MOST", 1e4)
+    with pytest.raises(UserError, match="gradients of 3 single images take"):
+        training.train(networks.new("small", some, 0), some, Schedule(1), 0, {"forget": torch.arange(3)})
+    found = training.train(
+        networks.new("small", some, 0), some, Schedule(1), 0, {"forget": torch.arange(3)}, each=False
+    )
+    assert not found.each and found.sums["forget"]["first"]
+
+
 def test_images_are_moved_and_mirrored_where_that_is_asked(some):
     generator = torch.Generator().manual_seed(0)
     seen = training._seen(some.images[:40], 2, generator)
@@ -235,7 +268,10 @@ def test_images_are_moved_and_mirrored_where_that_is_asked(some):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"epochs": 0}, "epochs 0, batch 64"),
+        ({"epochs": 0}, "epochs is 0: give a whole number from 1 on"),
+        ({"epochs": "8"}, "epochs is '8'"),
+        ({"crop": -1}, "crop is -1"),
+        ({"learning_rate": 20.0}, "learning_rate is 20.0: give a number above 0"),
         ({"optimizer": "adm"}, "no optimizer 'adm': did you mean 'adam'"),
     ],
 )
@@ -283,18 +319,15 @@ def test_a_recorded_step_goes_to_the_level_of_the_never_seen(trained, kind):
     parts, net, found = trained
     assert right(net, parts.forget) > 0.6, "learnt by heart"
     moved, lengths = copy.deepcopy(net), []
-    entry = recorded.step(recorded.direction(found, net, "all", "all", kind), parts.unseen, lengths)
-    entry(moved, None, parts.forget.loader(8, 0), None)
+    entry = recorded.Along(recorded.direction(found, net, "all", "all", kind), parts.unseen, (), lengths)
+    moved = entry(moved, None, parts.forget.loader(8, 0), None)
     odds = [recorded.log_odds(recorded.logits(one, part.images), part.labels).mean() for one, part in (
         (net, parts.forget), (moved, parts.forget), (net, parts.unseen))]  # fmt: skip
     assert odds[0] > odds[1] + 3 and lengths[0] > 0 and right(moved, parts.forget) < right(net, parts.forget) / 2
     change = torch.cat([(a - b).flatten() for a, b in zip(moved.parameters(), net.parameters(), strict=True)])
     assert float(change.detach().norm()) == pytest.approx(lengths[0], rel=1e-4)
-    again = []
-    recorded.step(recorded.direction(found, net, "all", "all", kind), parts.unseen, again)(
-        copy.deepcopy(net), None, parts.unseen.loader(8, 0), None
-    )
-    assert again == [0.0], "what was never seen has nothing to lose"
+    entry(net, None, parts.unseen.loader(8, 0), None)
+    assert lengths[1:] == [0.0], "what was never seen has nothing to lose"
 
 
 @pytest.mark.parametrize(

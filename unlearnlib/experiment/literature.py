@@ -38,11 +38,13 @@ DEFAULT_RATE = 0.5  # the middle of those tried, until one is chosen
 CHOSEN: dict[str, float] = {
     "DPO": 0.5,
     "DPO + retained": 2,
+    "EUL": 4,
     "IDK": 4,
     "KGA": 4,
     "KL ascent": 0.5,
     "NPO": 0.5,
     "NPO + retained": 2,
+    "Quark": 4,
     "RKLD": 4,
     "RMU": 4,
     "SCRUB": 4,

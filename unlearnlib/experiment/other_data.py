@@ -3,7 +3,7 @@
 Beside the study's measures stand the benchmark's own, where it has questions with wrong answers: TOFU's scores.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 
@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from unlearnlib.data import encoding
+from unlearnlib.core.errors import UserError
+from unlearnlib.data import batches, encoding
 from unlearnlib.data.items import Benchmark, Item
+from unlearnlib.data.subsets import drawn
 from unlearnlib.experiment import applications, before_after, own_way, trained
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.own import BASE, REFERENCE, START, Own, digest
@@ -39,14 +41,27 @@ SCORED = {"forget_perturbed": "forget", "retain_perturbed": "retain"} | {name: n
 
 
 def opened(experiment: Experiment, benchmark: Benchmark, longest: int = applications.LONGEST) -> Own:
-    """Return the texts of a benchmark as somebody's own, trained on as the profile trains. A question's text is its
-    prompt, a space and the answer; what is held out is never read."""
-    sets = (_texts(items) for items in (benchmark.forget, benchmark.retain, benchmark.heldout))
+    """Return the texts of a benchmark as somebody's own, trained on with the profile's epochs, batches and rate. A
+    question's text is its prompt, a space and the answer; what is held out is never read, and where nothing is, a fifth
+    of what is to be kept. UserError, with file and row, for a text of more than `longest` tokens."""
+    for item in (*benchmark.forget, *benchmark.retain, *benchmark.heldout):
+        count = len(batches.encode_text(experiment.tokenizer, _text(item)))
+        if count > longest:
+            most = experiment.tokenizer.model_max_length
+            raise UserError(f"{item.at or item.id}: {count} tokens, longest is {longest}: raise it, up to {most}")
+    sets = ({one.id: _text(one) for one in items} for items in (benchmark.forget, benchmark.retain, benchmark.heldout))
     return applications.opened(experiment, *sets, longest=longest)
 
 
-def _texts(items: tuple[Item, ...]) -> dict[str, str]:
-    return {one.id: one.text if one.kind == "text" else f"{encoding.prompt(one)} {one.answer}" for one in items}
+def _text(one: Item) -> str:
+    return one.text if one.kind == "text" else f"{encoding.prompt(one)} {one.answer}"
+
+
+def _again(experiment: Experiment, mine: Own) -> Own:
+    """Return the same texts, kept and unread as in `mine`, with the order of another seed."""
+    other = Experiment(experiment.profile, experiment.seed + ANOTHER)
+    sets = ({one.id: one.text for one in group} for group in (mine.forget, mine.keep, mine.unseen))
+    return applications.opened(other, *sets, longest=mine.given.max_tokens)
 
 
 def measured(
@@ -55,10 +70,10 @@ def measured(
     """Return what every model and step says (cached): rows method, set, example, metric, value.
 
     Of the texts to forget, to keep, and never read (unseen): text_nll, text_tokens, exact_memorization, and kl to the
-    retrained model (nats a token). Of each of the benchmark's probes with wrong answers, up to `asked` questions of
-    each: probability, rouge, truth_ratio (see unlearnlib.measures.tofu.scores) and ratio, the truth ratio itself. Of
-    each step, with an empty set: effort, and reached, whether the texts to forget became as improbable as the retrained
-    model finds them.
+    retrained model (nats a token). Of each of the benchmark's probes with wrong answers (of those that are not about
+    what is to be forgotten so many as `asked`, drawn by the seed): probability, rouge, truth_ratio (see
+    unlearnlib.measures.tofu.scores) and ratio, the truth ratio itself. Of each step, with an empty set: effort, and
+    reached, whether the texts to forget became as improbable as the retrained model finds them.
     """
     key = {
         "benchmark": digest(asdict(benchmark)),
@@ -66,18 +81,20 @@ def measured(
         "of": {name: getattr(experiment.profile, name) for name in ("epochs", "batch_size", "learning_rate", "device")},
         "longest": longest,
         "asked": asked,
+        "batch": experiment.profile.evaluation_batch,
     }
 
     def compute() -> pd.DataFrame:
         mine = opened(experiment, benchmark, longest)
         reference, sets = mine.model(REFERENCE), before_after.sets(mine)
         batch, frames = experiment.profile.evaluation_batch, []
-        for method, ways in _ends(experiment, benchmark, mine, longest):
+        probes = _probes(benchmark, experiment.seed, asked)
+        for method, ways in _ends(experiment, mine):
             with ways as model:
                 near = None if method == REFERENCE else reference
                 frames += [
                     before_after.said(model, sets, (), batch, near).assign(method=method),
-                    _scored(model, mine.tokenizer, benchmark, longest, asked, batch).assign(method=method),
+                    _scored(model, mine.tokenizer, probes, longest, batch).assign(method=method),
                 ]
         stops = pd.DataFrame(
             [
@@ -92,14 +109,11 @@ def measured(
     return experiment.table("other_data", key, compute, depends={"seed": experiment.seed})
 
 
-def _ends(
-    experiment: Experiment, benchmark: Benchmark, mine: Own, longest: int
-) -> Iterator[tuple[str, AbstractContextManager[torch.nn.Module]]]:
+def _ends(experiment: Experiment, mine: Own) -> Iterator[tuple[str, AbstractContextManager[torch.nn.Module]]]:
     """Yield every model by name, to be opened."""
     for method, name in MODELS.items():
         yield method, own_way.opened(mine, End(name))
-    other = Experiment(experiment.profile, experiment.seed + ANOTHER)
-    yield AGAIN, own_way.opened(opened(other, benchmark, longest), End(REFERENCE))
+    yield AGAIN, own_way.opened(_again(experiment, mine), End(REFERENCE))
     short = Variant(SHORT, "truncated retraining", options={"epochs": (1,)})
     yield SHORT, own_way.opened(mine, End(UNLEARNED, short, own_way.path(mine, short).stops[-1]))
     for method, found in _stopped(mine).items():
@@ -118,15 +132,24 @@ def _stopped(mine: Own) -> dict:
     return {method: own_way.stopped(mine, _variant(mine, method), where) for method in STEPS}
 
 
-def _scored(model, tokenizer, benchmark: Benchmark, longest: int, asked: int, batch: int) -> pd.DataFrame:
-    """Return TOFU's scores of every probe that has wrong answers, question by question."""
-    frames = []
+def _probes(benchmark: Benchmark, seed: int, asked: int) -> dict[str, list[Item]]:
+    """Return the questions that are asked, by the set: all about what is to be forgotten, of others so many."""
+    found = {}
     for name, of in SCORED.items():
-        items = [item for item in benchmark.probes.get(name, ()) if item.wrong_answers][:asked]
-        if not items:
-            continue
+        items = {item.id: item for item in benchmark.probes.get(name, ()) if item.wrong_answers}
+        chosen = list(items) if of == "forget" else sorted(drawn(list(items), seed, name)[:asked])
+        if chosen:
+            found[name] = [items[one] for one in chosen]
+    return found
+
+
+def _scored(model, tokenizer, probes: Mapping[str, Sequence[Item]], longest: int, batch: int) -> pd.DataFrame:
+    """Return TOFU's scores of every probe, question by question."""
+    frames = []
+    for name, items in probes.items():
         said = tofu.answers(model, tokenizer, items, longest, batch_size=batch)
-        found = tofu.scores(said, of) | {"ratio": ratios.truth_ratio(said.wrong_nll, said.paraphrase_nll, "geometric")}
+        found = tofu.scores(said, SCORED[name])
+        found["ratio"] = ratios.truth_ratio(said.wrong_nll, said.paraphrase_nll, "geometric")
         for metric, values in found.items():
             rows = {"set": name, "example": list(said.names), "metric": metric, "value": np.asarray(values, float)}
             frames.append(pd.DataFrame(rows))

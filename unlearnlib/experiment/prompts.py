@@ -16,20 +16,23 @@ from unlearnlib.measures import evaluation
 from unlearnlib.methods import quark
 
 GUARD, IN_CONTEXT, OTHERS = "guard prompt", "in-context unlearning", "other texts before it"
-TOKEN = "Quark behind its token"
+TOKEN, WITHOUT = "Quark behind its token", "Quark without it"
 KINDS = {
     GUARD: "an instruction to say nothing about the person (Thaker et al. 2024, 2403.03329)",
     IN_CONTEXT: "the text itself with another answer, and one that stays (Pawelczyk et al. 2023, 2310.07579)",
     OTHERS: "control: two texts that stay",
     TOKEN: "not words alone: what Quark trained, as it is meant to be asked (Lu et al. 2022, 2205.13636)",
+    WITHOUT: "the same model, asked as all others are",
 }
+QUARKS = (TOKEN, WITHOUT)
 METRICS = ("answer_probability", "cloze_hit", "text_nll")
 
 
 def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
     """Return what the fine-tuned model says behind other words (cached): tidy rows (method, set, example, metric,
-    value) of the sets forget and retain, the method being the `kind` (KINDS). For TOKEN it is the model at the last
-    stop of Quark, behind the token for its best samples.
+    value) of the sets forget and retain, the method being the `kind` (KINDS). For QUARKS it is the model at the last
+    stop of Quark, behind the token for its best samples and without it; text_nll, in which that token would count, is
+    left out there.
 
     The other answer is none of the six that a question offers, and before a question about a retained person stands
     the text of a forgotten point: whoever has such words before a question has them before every one. `short`, a
@@ -45,6 +48,7 @@ def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
             found = behind(experiment, kind, name)
             with experiment.at(*_whom(experiment, kind)) as model:
                 rows = evaluation.metrics(evaluation.answered(model, {name: found}, batch), METRICS)
+            rows = rows[(kind not in QUARKS) | (rows["metric"] != "text_nll")]
             short = pd.DataFrame({"set": name, "example": list(found.names), "metric": "short", "value": 1.0})
             frames += [rows, short]
         return pd.concat(frames, ignore_index=True)
@@ -54,7 +58,7 @@ def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
 
 def _whom(experiment: Experiment, kind: str) -> tuple:
     """Return what Experiment.at opens to be asked."""
-    if kind != TOKEN:
+    if kind not in QUARKS:
         return ("finetuned",)
     (way,) = [way for way in literature.published(experiment) if way.name == "Quark"]
     return way.variant, experiment.path(way.variant).stops[-1]
@@ -62,10 +66,14 @@ def _whom(experiment: Experiment, kind: str) -> tuple:
 
 def behind(experiment: Experiment, kind: str, name: str) -> Examples:
     """Return the questions of a set (forget or retain), each behind the words of this `kind`, as far as they fit."""
-    if kind == TOKEN:
+    if kind in QUARKS:
         whole, token = experiment.sets[name], quark.tokens_of(experiment.request)[0]
-        asked = [replace(one, prompt=tuple(quark.behind(token, one.prompt))) for one in whole.questions]
-        return Examples.asked(whole.names, asked)
+        longest = experiment.tokenizer.model_max_length - 2
+        fit = [row for row, one in enumerate(whole.questions) if len(one.text) < longest]
+        asked = [whole.questions[row] for row in fit]
+        if kind == TOKEN:
+            asked = [replace(one, prompt=tuple(quark.behind(token, one.prompt))) for one in asked]
+        return Examples.asked([whole.names[row] for row in fit], asked)
     records = getattr(experiment.split, name)
     names, questions = [], []
     for record in records:

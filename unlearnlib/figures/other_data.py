@@ -1,5 +1,7 @@
 """Other data: how far every model is from the retrained one, and what the benchmark's own score says of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -19,7 +21,7 @@ from unlearnlib.figures.parts import (
 )
 from unlearnlib.statistics.seeds import over_seeds
 
-COUNTS = (Look("one to forget", "#0072B2", "o"), Look("two to forget", "#D55E00", ">"), Look("more", "#882255", "P"))
+COUNTS = (Look("fewest to forget", "#0072B2", "o"), Look("more", "#D55E00", ">"), Look("most", "#882255", "P"))
 MODELS = {
     "nothing done": Look("nothing done", DARK, "s"),
     "retrained again": Look("another retrained model", LOOKS["retrained"].color, "*"),
@@ -45,7 +47,12 @@ def distances(rows: pd.DataFrame, reference: str = "retrained"):
     means["value"] = np.log(means["value"].clip(lower=1e-9))
     names, counts = in_order(means["method"])[::-1], sorted(means["to_forget"].unique())
     figure, axes = new_figure(1, len(SETS), 0.34 * len(names) + 1.6, sharey=True)
-    shown = dict(zip(counts, COUNTS, strict=False))
+    if len(counts) > len(COUNTS):
+        raise UserError(f"{len(counts)} numbers of authors to forget: draw {len(COUNTS)} at most")
+    shown = {
+        count: replace(look, label=f"{count} to forget" if count else "to forget")
+        for count, look in zip(counts, COUNTS, strict=False)
+    }
     for panel, (name, words) in zip(axes, SETS.items(), strict=True):
         for number, (count, look) in enumerate(shown.items()):
             part = means[(means["set"] == name) & (means["to_forget"] == count)]
@@ -71,7 +78,9 @@ def quality(scores: pd.DataFrame, rows: pd.DataFrame, steps: tuple[str, ...] = (
     """
     need_columns(scores, "seed", "method", "forget_quality")
     far = rows[(rows["metric"] == "kl") & (rows["set"] == "forget")]
-    right = far.groupby("method", sort=False)["value"].mean()
+    by = [name for name in ("seed", "to_forget") if name in far]
+    means = far.groupby(["method", *by], sort=False)["value"].mean().clip(lower=1e-9)
+    right = np.exp(np.log(means).groupby("method", sort=False).mean())
     figure, axes = new_figure(height=4.4)
     for method, part in scores.groupby("method", sort=False):
         values = part["forget_quality"].dropna()

@@ -31,7 +31,7 @@ STEPS = {
 }
 MODELS = {
     "nothing done": Look("nothing done", DARK, "s"),
-    "retrained again": Look("another retrained network", LOOKS["retrained"].color, "*"),
+    "retrained": Look("retrained network", LOOKS["retrained"].color, "*"),
     "retraining cut short": Look("retraining, a fifth of it", "#44AA99", "h"),
 }
 ENTRY = Look("an entry of the challenge", "#B82E8A", "X")
@@ -77,14 +77,15 @@ def _networks(table: pd.DataFrame) -> str:
 
 
 def plane(networks: pd.DataFrame, entries: Sequence[str], kinds: Sequence[str] = ("mislabelled", "random")):
-    """Return where every way ends: its distance to the retrained network on the images to forget to the right, on test
+    """Return where every way ends: its distance to a retrained network on the images to forget to the right, on test
     images upwards (geometric means over seeds, with intervals), a panel a kind. `entries` are named beside their marks.
 
     networks: one row a network (see unlearnlib.experiment.pictured.by_network).
     """
     need_columns(networks, "kind", "method", "seed", "kl_forget", "kl_test")
     figure, axes = new_figure(1, len(kinds), 4.9, squeeze=False)
-    looks = STEPS | MODELS | dict.fromkeys(entries, ENTRY)
+    others = [name for name in in_order(networks["method"]) if name not in {*STEPS, *MODELS, *entries}]
+    looks = STEPS | MODELS | dict.fromkeys(entries, ENTRY) | dict.fromkeys(others, OTHER)
     for panel, kind in zip(axes[0], kinds, strict=True):
         rows, rights, ups = networks[networks["kind"] == kind], [], []
         for method, shown in looks.items():
@@ -103,15 +104,15 @@ def plane(networks: pd.DataFrame, entries: Sequence[str], kinds: Sequence[str] =
             )  # fmt: skip
             rights.append(right["mean"])
             ups.append(up["mean"])
-            if method in entries:
+            if method in (*entries, *others):
                 panel.annotate(method, (right["mean"], up["mean"]), (5, 4), textcoords="offset points", fontsize=7.5)
         panel.set(xscale="log", yscale="log", title=KINDS.get(kind, kind), xlabel="KL on the images to forget (nats)")
         panel.set(xlim=_around(rights), ylim=_around(ups))
         plain_ticks(panel.xaxis)
         plain_ticks(panel.yaxis)
     axes[0, 0].set_ylabel("KL on test images (nats)")
-    handles = [handle(shown) for shown in (STEPS | MODELS).values()] + [handle(ENTRY)]
-    titled_legend(figure, handles, f"distance to the retrained network; {seeds_text(networks)}", columns=3)
+    handles = [handle(shown) for shown in (*(STEPS | MODELS).values(), ENTRY, OTHER)]
+    titled_legend(figure, handles, f"distance to another retrained network; {seeds_text(networks)}", columns=3)
     return figure
 
 
@@ -135,7 +136,7 @@ def layers(networks: pd.DataFrame, names: Sequence[str]):
     """
     need_columns(networks, "layers", "epochs", "method", "seed", "kl_forget", "kl_test")
     figure, axes = new_figure(1, 2, 3.9)
-    nothing, again = (networks[networks["method"] == name] for name in ("nothing done", "retrained again"))
+    nothing, again = (networks[networks["method"] == name] for name in ("nothing done", "retrained"))
     for panel, (column, title) in zip(
         axes, {"kl_forget": "images to forget", "kl_test": "test images"}.items(), strict=True
     ):
@@ -154,11 +155,11 @@ def layers(networks: pd.DataFrame, names: Sequence[str]):
         panel.set_ylim(*_around([*ends, *(_geometric(rows, column)["mean"] for rows in (nothing, again) if len(rows))]))
         panel.set_xticklabels(list(names), fontsize=8)
         plain_ticks(panel.yaxis)
-    axes[0].set_ylabel("KL to the retrained network (nats)")
+    axes[0].set_ylabel("KL to another retrained network (nats)")
     handles = [handle(EPOCHS[name], line=True) for name in EPOCHS if name in set(networks["epochs"])]
     handles += [
         line_handle(DARK, "nothing done", 1.4, DASHED),
-        line_handle(LOOKS["retrained"].color, "another retrained network", 1.4, DOTTED),
+        line_handle(LOOKS["retrained"].color, "retrained network", 1.4, DOTTED),
     ]
     titled_legend(figure, handles, f"at the stop; {seeds_text(networks)}", columns=4)
     return figure
@@ -166,7 +167,8 @@ def layers(networks: pd.DataFrame, names: Sequence[str]):
 
 def score(table: pd.DataFrame, entries: Sequence[str]):
     """Return the forgetting quality of every method (a dot; the higher, the less an attack can tell its networks from
-    retrained ones) in a panel for each kind. The line is what other retrained networks score: the score's ceiling.
+    retrained ones) in a panel for each kind; of several seeds the mean. The line is what retrained networks score:
+    the ceiling.
 
     table: see unlearnlib.experiment.pictured.scores; entries: the methods that are entries of the challenge.
     """
@@ -174,8 +176,8 @@ def score(table: pd.DataFrame, entries: Sequence[str]):
     kinds, names = in_order(table["kind"]), in_order(table["method"])[::-1]
     figure, axes = new_figure(1, len(kinds), 0.2 * len(names) + 1.4, squeeze=False, sharey=True)
     for panel, kind in zip(axes[0], kinds, strict=True):
-        rows = table[table["kind"] == kind].set_index("method")
-        ceiling = rows["F"].get("retrained again")
+        rows = table[table["kind"] == kind].groupby("method", sort=False)[["F"]].mean()
+        ceiling = rows["F"].get("retrained")
         if ceiling is not None:
             panel.axvline(ceiling, color=LOOKS["retrained"].color, linewidth=1.6, zorder=1)
         for place, name in enumerate(names):
@@ -189,7 +191,7 @@ def score(table: pd.DataFrame, entries: Sequence[str]):
         panel.set_xlim(left=0)
         panel.set_yticklabels(names, fontsize=8)
         panel.grid(axis="y", visible=False)
-    title = f"{int(table['networks'].min())} networks of each method against as many retrained ones, one seed"
+    title = f"{int(table['networks'].min())} networks of each method against as many retrained ones"
     titled_legend(figure, [line_handle(LOOKS["retrained"].color, "what other retrained networks score", 1.6)], title, 1)
     return figure
 

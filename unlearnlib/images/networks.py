@@ -79,6 +79,12 @@ def resolve(net: torch.nn.Module, names: str) -> list[str]:
     return [name for name, _ in net.named_parameters() if name.rpartition(".")[0] in chosen]
 
 
+def weighted(net: torch.nn.Module) -> list[str]:
+    """Return the names of the convolutions and fully connected layers, from the input up: no normalisations."""
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    return [name for name, module in net.named_modules() if isinstance(module, kinds)]
+
+
 def convolutions(net: torch.nn.Module) -> list[str]:
     """Return the names of the convolutions, from the input up."""
     return [name for name, module in net.named_modules() if isinstance(module, torch.nn.Conv2d)]

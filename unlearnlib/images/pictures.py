@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 
@@ -29,14 +30,25 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def identity(self) -> str:
+        """A hash of all images and labels."""
+        return joblib.hash([self.images.cpu().numpy(), self.labels.cpu().numpy()])
+
     def at(self, rows) -> "Pictures":
         """Return some of the images, by row."""
         rows = torch.as_tensor(rows, dtype=torch.long)
         return Pictures(self.images[rows], self.labels[rows], self.classes)
 
+    def to(self, device) -> "Pictures":
+        """Return the same images where a network is."""
+        return Pictures(self.images.to(device), self.labels.to(device), self.classes)
+
     def loader(self, batch: int, seed: int) -> torch.utils.data.DataLoader:
-        """Return a loader of batches (images, labels), in an order of `seed` that is a new one every time."""
+        """Return a loader of batches (images, labels), in an order of `seed` that is a new one every time. Where one
+        image would be left, of which a batch norm makes nothing, batches have one more."""
         data = torch.utils.data.TensorDataset(self.images, self.labels)
+        batch += len(self) % batch == 1
         generator = torch.Generator().manual_seed(seed)
         return torch.utils.data.DataLoader(data, batch, shuffle=True, generator=generator)
 
@@ -53,7 +65,9 @@ def load(source: str = DIGITS) -> Pictures:
 
         known = load_digits()
         return _made((known.images / 16)[:, None], known.target, 10)
-    folder = paths.ROOT / source
+    if not source.strip():
+        raise UserError(f"source is empty: give {DIGITS}, a folder, or a data set's name on the hub")
+    folder = paths.ROOT / Path(source).expanduser()
     if folder.is_dir():
         binary = sorted(folder.glob("*.bin"))
         return _binary(binary) if binary else _dataset("imagefolder", source, data_dir=str(folder))
@@ -92,22 +106,31 @@ def _dataset(name: str, shown: str, **options) -> Pictures:
         parts = datasets.load_dataset(name, **options)
     except Exception as error:  # the library has many ways to say that there is nothing
         raise UserError(f"no images in {shown!r}: {str(error).splitlines()[0]}") from None
-    images, labels, classes = [], [], 0
+    images, labels = [], []
     for part in parts.values():
         columns = [next((one for one in known if one in part.column_names), None) for known in (PICTURES, LABELS)]
         if None in columns:
             wanted, known = ((PICTURES, LABELS)[columns.index(None)], part.column_names)
             raise UserError(f"{shown}: no column {wanted[0]!r}: {nearest(wanted[0], known)}")
-        images += [np.asarray(one) for one in part[columns[0]]]
+        images += [_pixels(one, f"{shown}, row {row}") for row, one in enumerate(part[columns[0]], len(images) + 1)]
         labels += list(part[columns[1]])
     shapes = {one.shape for one in images}
     if len(shapes) != 1:
         raise UserError(f"{shown}: images of {len(shapes)} shapes, such as {sorted(shapes)[:2]}: make them all alike")
-    if min(labels) < 0:
-        raise UserError(f"{shown}, row {labels.index(min(labels)) + 1}: no label")
-    classes = max(labels) + 1
+    for row, label in enumerate(labels, 1):
+        if not isinstance(label, int) or label < 0:
+            raise UserError(f"{shown}, row {row}: a label of {label!r}: give whole numbers from 0 on")
     whole = np.stack(images).astype(np.float32) / 255
-    return _made(whole[:, None] if whole.ndim == 3 else whole.transpose(0, 3, 1, 2), labels, classes)
+    whole = whole[:, None] if whole.ndim == 3 else whole.transpose(0, 3, 1, 2)
+    return _made(whole, labels, max(labels) + 1)
+
+
+def _pixels(image, where: str) -> np.ndarray:
+    """Return an image as bytes, grey [h, w] or of three colours [h, w, 3]; UserError for one of other numbers."""
+    plain = {"1": "L", "LA": "L", "L": "L", "P": "RGB", "RGBA": "RGB", "CMYK": "RGB", "RGB": "RGB"}
+    if image.mode not in plain:
+        raise UserError(f"{where}: an image of mode {image.mode}: save it with a byte for each colour")
+    return np.asarray(image.convert(plain[image.mode]))
 
 
 @dataclass(frozen=True)
@@ -137,7 +160,9 @@ def parted(pictures: Pictures, seed: int, kind: str = "random", wrong: float = 1
         raise UserError(f"no kind {kind!r} of images to forget: {nearest(kind, KINDS)}")
     if len(pictures) < FEWEST:
         raise UserError(f"{len(pictures)} images: give {FEWEST} at least, of which two are forgotten")
-    if not 0 < wrong <= 1:
+    if pictures.classes < 2:
+        raise UserError("all images have one label: give two classes at least")
+    if not isinstance(wrong, (int, float)) or not 0 < wrong <= 1:
         raise UserError(f"wrong is {wrong!r}: give the share of wrong labels, above 0 and up to 1")
     generator = np.random.default_rng(seed)
     order = _spread(pictures.labels.numpy(), generator)

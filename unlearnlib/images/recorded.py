@@ -1,7 +1,10 @@
 """The paper's step for images: ascent along gradients recorded in training, as an entry of the challenge."""
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import joblib
 import torch
 
 from unlearnlib.core.errors import UserError, nearest
@@ -52,24 +55,45 @@ def of_some(recorded: Recorded, net, names: str, rows: Sequence[int]) -> Gradien
     return {name: recorded.each[name][list(rows)].sum(0) for name in resolve(net, names)}
 
 
-def step(towards: Mapping[str, torch.Tensor], unseen: Pictures, found: list | None = None) -> Callable:
-    """Return an entry that goes along `towards` until the images to forget are no better known than others that were
-    never seen: to the first step at which their mean log-odds are within the prediction interval of those of `unseen`
-    (see unlearnlib.methods.equal_forgetting.upper_end). `found` is appended the length of the step; 0 where nothing had
-    to be done, and below zero, the shortest that was looked for, where no step that was tried comes there.
+@dataclass(frozen=True, eq=False)
+class Along:
+    """An entry that goes along a direction until the images to forget are no better known than others that were never
+    seen: to the first step at which their mean log-odds are within the prediction interval of those of `unseen` (see
+    unlearnlib.methods.equal_forgetting.upper_end).
+
+    With `only`, parameters by name, the network is changed in these alone: by their part of the step that the whole
+    direction takes to that stop. `lengths` has the length of every step that was taken (of the whole direction): 0
+    where nothing had to be done, below zero, the shortest found, where no step that was tried comes to the stop.
     """
 
-    def unlearning(net, retain, forget, validation):
-        whole = forget.dataset.tensors
-        known = log_odds(logits(net, unseen.images), unseen.labels).numpy()
-        target = equal_forgetting.upper_end(known, len(whole[1]))
+    towards: Mapping[str, torch.Tensor]
+    unseen: Pictures
+    only: tuple[str, ...] = ()
+    lengths: list[float] = field(default_factory=list)
+
+    @property
+    def identity(self) -> dict:
+        """What stands for it in a key."""
+        tensors = {name: value.cpu().numpy() for name, value in self.towards.items()}
+        return {"along": joblib.hash(tensors), "only": list(self.only), "unseen": self.unseen.identity}
+
+    def __call__(self, net, retain, forget, validation):
+        """Return the network, moved."""
+        images, labels = forget.dataset.tensors
+        known = log_odds(logits(net, self.unseen.images), self.unseen.labels).cpu().numpy()
+        target = equal_forgetting.upper_end(known, len(labels))
 
         def measure(model) -> float:
-            return float(log_odds(logits(model, whole[0]), whole[1]).mean())
+            return float(log_odds(logits(model, images), labels).mean())
 
-        effort = equal_forgetting.taken(net, straight(net, towards), measure, target, **SEARCH)
-        if found is not None:
-            found.append(effort if measure(net) <= target else -effort)
+        moved = copy.deepcopy(net)
+        effort = equal_forgetting.taken(moved, straight(moved, self.towards), measure, target, **SEARCH)
+        self.lengths.append(effort if measure(moved) <= target else -effort)
+        if not self.only:
+            return moved
+        ends = dict(moved.named_parameters())
+        with torch.no_grad():
+            for name, value in net.named_parameters():
+                if name in self.only:
+                    value.copy_(ends[name])
         return net
-
-    return unlearning

@@ -12,6 +12,7 @@ from unlearnlib.images.gradients import of_each, summed
 from unlearnlib.images.pictures import Pictures
 
 OPTIMIZERS = ("adam", "sgd")
+MOST = 1e9  # bytes of single images' gradients
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,12 @@ class Schedule:
     crop: int = 0
 
     def __post_init__(self):
-        if self.epochs < 1 or self.batch < 1 or not 0 < self.learning_rate < 10:
-            given = f"epochs {self.epochs}, batch {self.batch}, learning_rate {self.learning_rate}"
-            raise UserError(f"{given}: give 1, 1 and 1e-5, or more")
+        for name, least in {"epochs": 1, "batch": 2, "crop": 0}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise UserError(f"{name} is {value!r}: give a whole number from {least} on")
+        if not isinstance(self.learning_rate, (int, float)) or not 0 < self.learning_rate < 10:
+            raise UserError(f"learning_rate is {self.learning_rate!r}: give a number above 0, such as 3e-3")
         if self.optimizer not in OPTIMIZERS:
             raise UserError(f"no optimizer {self.optimizer!r}: {nearest(self.optimizer, OPTIMIZERS)}")
 
@@ -53,33 +57,41 @@ def train(
     schedule: Schedule,
     seed: int,
     groups: Mapping[str, torch.Tensor] | None = None,
+    each: bool = True,
 ) -> Recorded:
     """Train `net` in place on all images, in orders of `seed`, and return what was recorded of `groups` (rows of
-    `pictures`, by name; the group forget is the one whose images are kept one by one).
+    `pictures`, by name); with `each` the first epoch's gradients of the group forget also one by one.
 
     An image's gradient is taken at the parameters that the step which uses it starts from, with the network as it is
-    asked, and not divided by the size of the batch. After a training the network is as it is asked.
+    asked, and not divided by the size of the batch. After a training the network is as it is asked. UserError where
+    gradients of single images would take more than MOST bytes, and where the loss is not finite.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer, slower = _optimizer(net, pictures, schedule)
     groups = {} if groups is None else dict(groups)
     found = Recorded({name: {} for name in groups})
-    place = {int(row): number for number, row in enumerate(groups.get("forget", ()))}
+    place = {int(row): number for number, row in enumerate(groups.get("forget", ()))} if each else {}
+    size = 4 * len(place) * sum(parameter.numel() for parameter in net.parameters())
+    if size > MOST:
+        raise UserError(f"gradients of {len(place)} single images take {size / 1e9:.0f} GB: record their sums alone")
     for epoch in range(schedule.epochs):
         net.train()
         sums: dict[str, Gradient] = {name: {} for name in groups}
-        for rows in torch.randperm(len(pictures), generator=generator).split(schedule.batch):
+        for rows in _batches(len(pictures), schedule.batch, generator):
             images, labels = _seen(pictures.images[rows], schedule.crop, generator), pictures.labels[rows]
             for name, members in groups.items():
                 chosen = torch.isin(rows, members).nonzero()[:, 0]
                 if len(chosen):
                     add(sums[name], summed(net, images[chosen], labels[chosen]))
-                if len(chosen) and name == "forget" and epoch == 0:
+                if len(chosen) and place and name == "forget" and epoch == 0:
                     _put(found.each, of_each(net, images[chosen], labels[chosen]), rows[chosen], place)
             optimizer.zero_grad()
-            cross_entropy(net(images), labels).backward()
+            loss = cross_entropy(net(images), labels)
+            loss.backward()
             optimizer.step()
             slower.step()
+        if not torch.isfinite(loss.detach()):
+            raise UserError(f"the loss became {float(loss.detach())} in epoch {epoch + 1}: lower the learning_rate")
         _close(found, sums, epoch)
     net.eval()
     if schedule.optimizer == "adam":
@@ -88,13 +100,19 @@ def train(
     return found
 
 
+def _batches(count: int, size: int, generator: torch.Generator) -> list[torch.Tensor]:
+    """Return the rows of an epoch in a new order, in batches; one that is left over goes with those before it."""
+    parts = list(torch.randperm(count, generator=generator).split(size))
+    return parts if len(parts) < 2 or len(parts[-1]) > 1 else [*parts[:-2], torch.cat(parts[-2:])]
+
+
 def _optimizer(net, pictures: Pictures, schedule: Schedule):
     rate, decay = schedule.learning_rate, schedule.weight_decay
     if schedule.optimizer == "adam":
         optimizer = torch.optim.Adam(net.parameters(), rate, weight_decay=decay)
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     optimizer = torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=decay)
-    steps = schedule.epochs * -(-len(pictures) // schedule.batch)
+    steps = schedule.epochs * max(1, -(-len(pictures) // schedule.batch) - (len(pictures) % schedule.batch == 1))
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
 
@@ -113,7 +131,7 @@ def _seen(images: torch.Tensor, crop: int, generator: torch.Generator) -> torch.
 def _put(each: Gradient, new: Gradient, rows: torch.Tensor, place: Mapping[int, int]) -> None:
     where = torch.tensor([place[int(row)] for row in rows])
     for name, value in new.items():
-        each.setdefault(name, torch.zeros(len(place), *value.shape[1:]))[where] = value
+        each.setdefault(name, torch.zeros(len(place), *value.shape[1:]))[where] = value.cpu()
 
 
 def _close(found: Recorded, sums: Mapping[str, Gradient], epoch: int) -> None:

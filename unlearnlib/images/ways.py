@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, mse_loss, softmax
 
-from unlearnlib.images.networks import convolutions, last, layers
+from unlearnlib.images.networks import convolutions, last, weighted
 
 Loader = torch.utils.data.DataLoader
 Unlearning = Callable[[torch.nn.Module, Loader, Loader, Loader], torch.nn.Module]
@@ -51,9 +51,9 @@ def random_labels(net, retain: Loader, forget: Loader, validation: Loader):
 
 
 def fanchuan(net, retain: Loader, forget: Loader, validation: Loader):
-    """Team Fanchuan: an epoch towards the uniform answer on the images to forget; then three rounds of pushing their
-    outputs away from retained ones' (a contrastive loss of dot products at a temperature), each mended by an epoch on
-    the retained images."""
+    """Team Fanchuan: an epoch towards the uniform answer on the images to forget; then three rounds in which their
+    outputs are to be as near to those of every retained image as to any other's (a contrastive loss of dot products at
+    a temperature, without a pair of its own), each mended by an epoch on the retained images."""
     temperature = 1.15
 
     def uniform():
@@ -128,7 +128,7 @@ def team_sun(net, retain: Loader, forget: Loader, validation: Loader):
     on the retained images; then two with all layers."""
     _replace(net, [last(net)])
     for _ in range(4):
-        name = layers(net)[int(torch.randint(len(layers(net)), (1,)))]
+        name = weighted(net)[int(torch.randint(len(weighted(net)), (1,)))]
         module = net.get_submodule(name)
         _noisy(net, NOISE / 6, [name])
         _trained(net, 1, lambda: _of(net, retain), parameters=module.parameters())
@@ -147,7 +147,7 @@ def team_forget(net, retain: Loader, forget: Loader, validation: Loader):
             yield mse_loss(net(noisy), old(images).detach())
 
     for _ in range(3):
-        name = layers(net)[int(torch.randint(len(layers(net)), (1,)))]
+        name = weighted(net)[int(torch.randint(len(weighted(net)), (1,)))]
         _replace(net, [name])
         _trained(net, 3, as_before, rate=3 * RATE)
     return net

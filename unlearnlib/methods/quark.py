@@ -138,10 +138,14 @@ class Pool:
         return [one[len(prompt) :] for one, prompt in zip(written, prompts, strict=True)]
 
     def token(self, sample: Sample) -> int:
-        """Return the token of a sample's quantile among all rewards; equal rewards have the same."""
+        """Return the token of a sample's quantile among all rewards. Equal rewards have the same, that of the middle of
+        their ranks: where most samples are the text itself, they are not called the best."""
         rewards = [one.reward for of in self.samples.values() for one in of]
-        better = sum(one > sample.reward for one in rewards) / len(rewards)
-        return self.tokens[min(int(better * len(self.tokens)), len(self.tokens) - 1)]
+        better, equal = (sum(test(one) for one in rewards) for test in (
+            lambda one: one > sample.reward, lambda one: one == sample.reward
+        ))  # fmt: skip
+        place = (better + equal / 2) / len(rewards)
+        return self.tokens[min(int(place * len(self.tokens)), len(self.tokens) - 1)]
 
     def draw(self, text: Sequence[int]) -> tuple[int, Sample]:
         """Return one of the samples that write on a text, with its token."""

@@ -42,7 +42,7 @@ def unlearning_layers(
         not_negative(name, value)
     names = places(request.start)
     width = min(len(request.start.get_submodule(name).weight) for name in names)
-    if not 1 <= rank <= width:
+    if not (isinstance(rank, int) and 1 <= rank <= width):
         raise UserError(f"unlearning layers of rank {rank}: give a whole number from 1 to {width}")
 
     def loss(model, forget, retained):
