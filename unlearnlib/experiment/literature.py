@@ -34,9 +34,9 @@ OTHER_TEXTS = ("replacements", "unseen")  # options that bring texts along
 STEPS, EVERY = 4, 2
 DEFAULT_RATE = 0.5  # the middle of those tried, until one is chosen
 # Learning rates by the name of a way, as parts of the fine-tuning's peak, chosen on another person (see
-# unlearnlib.experiment.rates): what `python -m unlearnlib.experiment.rates` prints. Others have DEFAULT_RATE. EUL, whose
-# layers begin at zero, and Quark came later, and were tried at 8, 16 and 32 times the peak too: at up to 4 times neither
-# came to the stop.
+# unlearnlib.experiment.rates): what `python -m unlearnlib.experiment.rates` prints. Others have DEFAULT_RATE. EUL,
+# whose layers begin at zero, and Quark came later, and were tried at 8, 16 and 32 times the peak too: at up to 4 times
+# neither came to the stop.
 CHOSEN: dict[str, float] = {
     "DPO": 0.5,
     "DPO + retained": 2,
