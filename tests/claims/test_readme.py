@@ -426,3 +426,27 @@ def test_what_the_readme_says_of_stability_the_literature_and_practice_is_in_the
     ]
     assert [words for words in said if words not in text] == []
     assert (reached == 0).sum() == 6 and reached["NPO"] == 4 and round(scores.loc[back_again, "retain"]) == 2
+
+
+def test_what_the_readme_says_of_other_data_and_of_images_is_in_the_tables():
+    results, text = paths.ROOT / "results", " ".join((paths.ROOT / "README.md").read_text().split())
+    ratios = pd.read_csv(results / "13_ratios.csv").query("set == 'forget'").set_index(["pair", "to_forget"])
+    (one, two) = (ratios.loc[("embedding, preconditioned / nothing done", count)] for count in (1, 2))
+    quality = pd.read_csv(results / "13_tofu.csv").query("method == 'base model' and to_forget == 1")["forget_quality"]
+    far = pd.read_csv(results / "13_other_data.csv").query("metric == 'kl' and set == 'forget' and to_forget == 1")
+    ways = pd.read_csv(results / "25_ways.csv").query("kind == 'mislabelled'").groupby("method")
+    means = ways[["test", "forget_true", "kl_forget"]].mean()
+    layers = pd.read_csv(results / "25_layers.csv").query("epochs == 'all'").groupby("layers")["kl_forget"].mean()
+    said = [
+        f"at {one['ratio']:.2f} times the distance of doing nothing (one author of twelve; "
+        f"{one['low']:.2f} to {one['high']:.2f})",
+        f"and {two['ratio']:.2f} times (two; {two['low']:.2f} to {two['high']:.2f})",
+        f"no different from a retrained one (p {quality.mean():.2f};",
+        f"leave a test accuracy of {means.loc['first epoch, whole network', 'test']:.2f}",
+        f"give {means.loc['all epochs, whole network', 'forget_true']:.0%} of the images their true class "
+        f"(nothing done: {means.loc['nothing done', 'forget_true']:.0%})",
+        f"gives it to {means.loc['retraining cut short', 'forget_true']:.0%}",
+    ]
+    assert [words for words in said if words not in text] == []
+    assert round(far[far["method"] == "base model"]["value"].mean()) == 10
+    assert layers.drop("all").idxmax() == layers.idxmax() == "conv1", "the first layer is the worst place"

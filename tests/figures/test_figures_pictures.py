@@ -31,8 +31,11 @@ def test_a_mark_of_the_plane_is_a_geometric_mean_and_entries_are_named():
     places = sorted(round(float(line.get_xdata()[0]), 6) for line in marks(axes))
     assert places == [0.2, 0.4, 0.6, 0.8], "geometric means of x and 4x"
     assert [text.get_text() for text in axes.texts] == ["Kookmin"]
+    near = networks().assign(kl_forget=0.1)
+    assert not pictures.plane(near, ["Kookmin"]).axes[0].texts, "what lies where doing nothing does is not named"
     more = pictures.plane(networks(("nothing done", "random direction")), [])
-    assert [text.get_text() for text in more.axes[0].texts] == ["random direction"], "no way is left out"
+    assert [text.get_text() for text in more.axes[0].texts] == ["random direction"], "a control is named"
+    assert len(marks(more.axes[0])) == 2, "no way is left out"
     assert axes.get_xscale() == axes.get_yscale() == "log" and axes.get_xlim()[0] < 0.2 and axes.get_xlim()[1] > 0.8
     with pytest.raises(UserError, match="no column 'kl_test'"):
         pictures.plane(networks().drop(columns="kl_test"), [])

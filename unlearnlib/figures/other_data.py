@@ -82,6 +82,7 @@ def quality(scores: pd.DataFrame, rows: pd.DataFrame, steps: tuple[str, ...] = (
     means = far.groupby(["method", *by], sort=False)["value"].mean().clip(lower=1e-9)
     right = np.exp(np.log(means).groupby("method", sort=False).mean())
     figure, axes = new_figure(height=4.4)
+    below = False
     for method, part in scores.groupby("method", sort=False):
         values = part["forget_quality"].dropna()
         if method not in right.index or values.empty:
@@ -91,7 +92,9 @@ def quality(scores: pd.DataFrame, rows: pd.DataFrame, steps: tuple[str, ...] = (
         axes.plot(right[method], up, linestyle="none", marker=shown.marker, color=shown.color, zorder=3,
                   markersize=marker_size(shown, 8), markeredgecolor="white")  # fmt: skip
         if method in steps:
-            axes.annotate(method, (right[method], up), (6, 3), textcoords="offset points", fontsize=8)
+            place = (6, -10 if below else 3)  # by turns above and below, for some lie close
+            axes.annotate(method, (right[method], up), place, textcoords="offset points", fontsize=8)
+            below = not below
     axes.axhline(SIGNIFICANT, color=GREY, linestyle=DASHED, linewidth=1.1)
     axes.set(xscale="log", yscale="log", xlabel="KL to the retrained model on the texts to forget (nats a token)",
              ylabel="forget quality (p)")  # fmt: skip

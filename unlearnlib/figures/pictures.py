@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import NullFormatter
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, DASHED, DOTTED, GREY, LOOKS, Look
@@ -36,6 +37,8 @@ MODELS = {
 }
 ENTRY = Look("an entry of the challenge", "#B82E8A", "X")
 OTHER = Look("another step", GREY, "d")
+CONTROLS = ("random direction", "retained images' gradient")
+NEAR = 1.6  # marks within this factor of doing nothing are not named
 EPOCHS = {"first": LOOKS["first_epoch"], "all": LOOKS["all_epochs"], "last": LOOKS["last_epoch"]}
 GROUPS = {"forget": Look("images to forget", "#D55E00"), "compared": Look("never seen", "#0072B2")}
 KINDS = {"random": "drawn at random", "mislabelled": "wrongly labelled"}
@@ -78,7 +81,8 @@ def _networks(table: pd.DataFrame) -> str:
 
 def plane(networks: pd.DataFrame, entries: Sequence[str], kinds: Sequence[str] = ("mislabelled", "random")):
     """Return where every way ends: its distance to a retrained network on the images to forget to the right, on test
-    images upwards (geometric means over seeds, with intervals), a panel a kind. `entries` are named beside their marks.
+    images upwards (geometric means over seeds, with intervals), a panel a kind. `entries` and CONTROLS are named beside
+    their marks, where these do not lie where doing nothing does.
 
     networks: one row a network (see unlearnlib.experiment.pictured.by_network).
     """
@@ -87,7 +91,7 @@ def plane(networks: pd.DataFrame, entries: Sequence[str], kinds: Sequence[str] =
     others = [name for name in in_order(networks["method"]) if name not in {*STEPS, *MODELS, *entries}]
     looks = STEPS | MODELS | dict.fromkeys(entries, ENTRY) | dict.fromkeys(others, OTHER)
     for panel, kind in zip(axes[0], kinds, strict=True):
-        rows, rights, ups = networks[networks["kind"] == kind], [], []
+        rows, placed = networks[networks["kind"] == kind], {}
         for method, shown in looks.items():
             own = rows[rows["method"] == method]
             if own.empty:
@@ -102,18 +106,31 @@ def plane(networks: pd.DataFrame, entries: Sequence[str], kinds: Sequence[str] =
                 right["mean"], up["mean"], linestyle="none", marker=shown.marker, color=shown.color,
                 markersize=marker_size(shown, 8), markeredgecolor="white", markeredgewidth=0.7, zorder=4,
             )  # fmt: skip
-            rights.append(right["mean"])
-            ups.append(up["mean"])
-            if method in (*entries, *others):
-                panel.annotate(method, (right["mean"], up["mean"]), (5, 4), textcoords="offset points", fontsize=7.5)
+            placed[method] = float(right["mean"]), float(up["mean"])
+        ends = [_around(values) for values in zip(*placed.values(), strict=True)]
         panel.set(xscale="log", yscale="log", title=KINDS.get(kind, kind), xlabel="KL on the images to forget (nats)")
-        panel.set(xlim=_around(rights), ylim=_around(ups))
-        plain_ticks(panel.xaxis)
-        plain_ticks(panel.yaxis)
+        panel.set(xlim=ends[0], ylim=ends[1])
+        _named(panel, {name: place for name, place in placed.items() if name in (*entries, *CONTROLS)}, placed, ends[0])
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
     axes[0, 0].set_ylabel("KL on test images (nats)")
     handles = [handle(shown) for shown in (*(STEPS | MODELS).values(), ENTRY, OTHER)]
     titled_legend(figure, handles, f"distance to another retrained network; {seeds_text(networks)}", columns=3)
     return figure
+
+
+def _named(panel, names, placed, ends: tuple[float, float]) -> None:
+    """Write names beside their marks, towards the middle: not of those that lie where doing nothing does."""
+    nothing = placed.get("nothing done")
+    for name, (x, y) in names.items():
+        if nothing and max(abs(np.log(x / nothing[0])), abs(np.log(y / nothing[1]))) < np.log(NEAR):
+            continue
+        left = x > np.sqrt(ends[0] * ends[1])
+        text = panel.annotate(
+            name, (x, y), (-6 if left else 6, 3), textcoords="offset points", fontsize=7, ha="right" if left else "left"
+        )
+        text.set_in_layout(False)
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
@@ -192,7 +209,8 @@ def score(table: pd.DataFrame, entries: Sequence[str]):
         panel.set_yticklabels(names, fontsize=8)
         panel.grid(axis="y", visible=False)
     title = f"{int(table['networks'].min())} networks of each method against as many retrained ones"
-    titled_legend(figure, [line_handle(LOOKS["retrained"].color, "what other retrained networks score", 1.6)], title, 1)
+    line = line_handle(LOOKS["retrained"].color, "what retrained networks score", 1.6)
+    titled_legend(figure, [line, handle(ENTRY), handle(OTHER)], title, 3)
     return figure
 
 
