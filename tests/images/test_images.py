@@ -391,3 +391,9 @@ def test_kookmin_moves_what_was_drawn_anew_faster(trained):
         moved.conv2.weight, net.conv2.weight), (moved.conv3.weight, net.conv3.weight))])  # fmt: skip
     assert float(every.double().mean()) == pytest.approx(ways.REINITIALISED, abs=0.01)
     assert slopes[0][anew].abs().mean() > 3 * slopes[0][~anew].abs().mean()
+
+
+def test_a_loader_leaves_no_image_alone_where_one_more_would_not_do(some):
+    """13 = 3 * 4 + 1: batches of three leave one, and so do batches of four."""
+    assert [len(labels) for _, labels in some.at(range(13)).loader(3, 0)] == [5, 5, 3]
+    assert [len(labels) for _, labels in some.at(range(1)).loader(3, 0)] == [1]

@@ -21,7 +21,15 @@ from unlearnlib.statistics.paired import (
     pairs,
     wilcoxon,
 )
-from unlearnlib.statistics.seeds import Interval, as_text, as_texts, bootstrap_interval, over_seeds, text_table
+from unlearnlib.statistics.seeds import (
+    Interval,
+    as_text,
+    as_texts,
+    bootstrap_interval,
+    geometric_over_seeds,
+    over_seeds,
+    text_table,
+)
 
 # Student (1908), "The probable error of a mean": extra hours of sleep of ten patients under two drugs.
 FIRST_DRUG = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
@@ -390,3 +398,13 @@ def test_compare_methods_by_method_and_layers_with_one_seed():
     assert seeds["difference"].notna().all()
     with pytest.raises(UserError, match="did you mean 'answer_probability on forget'"):
         compare_methods(table, "answer_probabilty", "forget", ("finetuned", "all"), by=["method", "layers"])
+
+
+def test_a_geometric_mean_is_that_of_the_seeds_and_its_interval_that_of_the_logarithms():
+    table = pd.DataFrame({"seed": [0, 1, 2], "method": "m", "value": [1.0, 2.0, 4.0]})
+    found = geometric_over_seeds(table).iloc[0]
+    assert (found["n"], found["mean"]) == (3, pytest.approx(stats.gmean([1, 2, 4])))
+    ends = stats.t.interval(0.95, 2, np.log([1, 2, 4]).mean(), stats.sem(np.log([1, 2, 4])))
+    assert [found["low"], found["high"]] == pytest.approx(np.exp(ends))
+    floored = geometric_over_seeds(table.assign(value=[0.0, 2.0, 4.0]), floor=1.0).iloc[0]
+    assert floored["mean"] == pytest.approx(found["mean"])

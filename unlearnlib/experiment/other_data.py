@@ -22,7 +22,8 @@ from unlearnlib.experiment.own_way import REPAIRED, UNLEARNED, End
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.measures import tofu
 from unlearnlib.measures import truth_ratio as ratios
-from unlearnlib.statistics.seeds import over_seeds
+from unlearnlib.methods.equal_forgetting import Calibration
+from unlearnlib.statistics.seeds import geometric_over_seeds
 
 # Recorded steps: a method's name, the layers, the epochs whose gradients are taken.
 STEPS = {
@@ -88,8 +89,8 @@ def measured(
         mine = opened(experiment, benchmark, longest)
         reference, sets = mine.model(REFERENCE), before_after.sets(mine)
         batch, frames = experiment.profile.evaluation_batch, []
-        probes = _probes(benchmark, experiment.seed, asked)
-        for method, ways in _ends(experiment, mine):
+        probes, stopped = _probes(benchmark, experiment.seed, asked), _stopped(mine)
+        for method, ways in _ends(experiment, mine, stopped):
             with ways as model:
                 near = None if method == REFERENCE else reference
                 frames += [
@@ -99,7 +100,7 @@ def measured(
         stops = pd.DataFrame(
             [
                 ("", "", metric, float(value), method)
-                for method, found in _stopped(mine).items()
+                for method, found in stopped.items()
                 for metric, value in (("effort", found.step_size), ("reached", found.reached))
             ],
             columns=["set", "example", "metric", "value", "method"],
@@ -109,16 +110,18 @@ def measured(
     return experiment.table("other_data", key, compute, depends={"seed": experiment.seed})
 
 
-def _ends(experiment: Experiment, mine: Own) -> Iterator[tuple[str, AbstractContextManager[torch.nn.Module]]]:
+def _ends(
+    experiment: Experiment, mine: Own, stopped: Mapping[str, Calibration]
+) -> Iterator[tuple[str, AbstractContextManager[torch.nn.Module]]]:
     """Yield every model by name, to be opened."""
     for method, name in MODELS.items():
         yield method, own_way.opened(mine, End(name))
     yield AGAIN, own_way.opened(_again(experiment, mine), End(REFERENCE))
     short = Variant(SHORT, "truncated retraining", options={"epochs": (1,)})
     yield SHORT, own_way.opened(mine, End(UNLEARNED, short, own_way.path(mine, short).stops[-1]))
-    for method, found in _stopped(mine).items():
+    for method, found in stopped.items():
         yield method, own_way.opened(mine, End(UNLEARNED, _variant(mine, method), found.step_size))
-    effort = _stopped(mine)[RECOMMENDED].step_size
+    effort = stopped[RECOMMENDED].step_size
     yield MENDED, own_way.opened(mine, End(REPAIRED, _variant(mine, RECOMMENDED), effort, REPAIR_STEPS))
 
 
@@ -126,7 +129,7 @@ def _variant(mine: Own, method: str) -> Variant:
     return own_way.way(mine, *STEPS[method])
 
 
-def _stopped(mine: Own) -> dict:
+def _stopped(mine: Own) -> dict[str, Calibration]:
     """Return where each step stops: as improbable as for the retrained model, found once."""
     where = own_way.level(mine, REFERENCE)
     return {method: own_way.stopped(mine, _variant(mine, method), where) for method in STEPS}
@@ -186,15 +189,13 @@ def ratios_of(means: pd.DataFrame, pairs: dict[str, tuple[str, str]], sets: tupl
     """Return how much further from the retrained model the first of each pair of methods is than the second: columns
     set, to_forget, pair, n (seeds), ratio (the geometric mean over seeds of the ratio of their KL; below 1: nearer),
     low, high (its 95% interval). means: a row each seed, to_forget, method, set and metric."""
-    far = means[(means["metric"] == "kl") & means["set"].isin(sets)].assign(value=lambda rows: np.log(rows["value"]))
+    far = means[(means["metric"] == "kl") & means["set"].isin(sets)]
     wide = far.pivot_table(index=["set", "to_forget", "seed"], columns="method", values="value", sort=False)
     rows = []
     for pair, (one, other) in pairs.items():
-        apart = (wide[one] - wide[other]).rename("value").reset_index()
-        rows.append(over_seeds(apart, by=["set", "to_forget"]).assign(pair=pair))
-    table = pd.concat(rows, ignore_index=True)
-    for name, source in (("ratio", "mean"), ("low", "low"), ("high", "high")):
-        table[name] = np.exp(table[source])
+        times = (wide[one] / wide[other]).rename("value").reset_index()
+        rows.append(geometric_over_seeds(times, by=["set", "to_forget"]).assign(pair=pair))
+    table = pd.concat(rows, ignore_index=True).rename(columns={"mean": "ratio"})
     return table.sort_values(["set", "to_forget"], kind="stable")[
         ["set", "to_forget", "pair", "n", "ratio", "low", "high"]
     ]

@@ -9,7 +9,8 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -275,22 +276,19 @@ def _identity(way: "str | Step | Along | Unlearning") -> tuple[object, list]:
     return "a function", [way]
 
 
-class _seeded:
-    """While it is open, what is drawn at random comes from a seed: by torch, numpy and Python itself."""
-
-    def __init__(self, seed: int):
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.before = torch.get_rng_state(), np.random.get_state(), random.getstate()
-        torch.manual_seed(self.seed)
-        np.random.seed(self.seed)
-        random.seed(self.seed)
-
-    def __exit__(self, *error) -> None:
-        torch.set_rng_state(self.before[0])
-        np.random.set_state(self.before[1])
-        random.setstate(self.before[2])
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Have what is drawn at random come from a seed, by torch, numpy and Python itself, while the block is open."""
+    before = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before[0])
+            random.setstate(before[1])
 
 
 def _train(net, parts: Parts, schedule: Schedule, seed: int, recording: bool, each: bool, folder: Path) -> None:

@@ -43,12 +43,12 @@ def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
         raise UserError(f"no words of kind {kind!r}: {nearest(kind, KINDS)}")
 
     def compute() -> pd.DataFrame:
-        frames, batch = [], experiment.profile.evaluation_batch
+        frames, batch, whom = [], experiment.profile.evaluation_batch, _whom(experiment, kind)
+        metrics = [name for name in METRICS if kind not in QUARKS or name != "text_nll"]
         for name in ("forget", "retain"):
             found = behind(experiment, kind, name)
-            with experiment.at(*_whom(experiment, kind)) as model:
-                rows = evaluation.metrics(evaluation.answered(model, {name: found}, batch), METRICS)
-            rows = rows[(kind not in QUARKS) | (rows["metric"] != "text_nll")]
+            with experiment.at(*whom) as model:
+                rows = evaluation.metrics(evaluation.answered(model, {name: found}, batch), metrics)
             short = pd.DataFrame({"set": name, "example": list(found.names), "metric": "short", "value": 1.0})
             frames += [rows, short]
         return pd.concat(frames, ignore_index=True)

@@ -8,6 +8,7 @@ import pandas as pd
 from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, DASHED, GREY, LOOKS, Look
 from unlearnlib.figures.parts import (
+    TINY,
     draw_points,
     handle,
     in_order,
@@ -19,7 +20,7 @@ from unlearnlib.figures.parts import (
     seeds_text,
     titled_legend,
 )
-from unlearnlib.statistics.seeds import over_seeds
+from unlearnlib.statistics.seeds import geometric_over_seeds
 
 COUNTS = (Look("fewest to forget", "#0072B2", "o"), Look("more", "#D55E00", ">"), Look("most", "#882255", "P"))
 MODELS = {
@@ -44,7 +45,6 @@ def distances(rows: pd.DataFrame, reference: str = "retrained"):
     if far.empty:
         raise UserError("the table has no distances: give the rows of the metric kl")
     means = far.groupby(["set", "to_forget", "method", "seed"], sort=False)["value"].mean().reset_index()
-    means["value"] = np.log(means["value"].clip(lower=1e-9))
     names, counts = in_order(means["method"])[::-1], sorted(means["to_forget"].unique())
     figure, axes = new_figure(1, len(SETS), 0.34 * len(names) + 1.6, sharey=True)
     if len(counts) > len(COUNTS):
@@ -56,8 +56,7 @@ def distances(rows: pd.DataFrame, reference: str = "retrained"):
     for panel, (name, words) in zip(axes, SETS.items(), strict=True):
         for number, (count, look) in enumerate(shown.items()):
             part = means[(means["set"] == name) & (means["to_forget"] == count)]
-            summary = over_seeds(part).set_index("method").reindex(names).dropna(subset=["mean"])
-            summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
+            summary = geometric_over_seeds(part, floor=TINY).set_index("method").reindex(names).dropna(subset=["mean"])
             places = np.array([names.index(one) for one in summary.index]) + 0.2 * (0.5 - number)
             draw_points(panel, places, summary, look)
             if "nothing done" in summary.index:

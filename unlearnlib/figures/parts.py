@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.figures.looks import DARK, GREY, HEIGHT, LOOKS, METRICS, REFERENCES, WIDTH, Look, look, style
-from unlearnlib.statistics.seeds import over_seeds
+from unlearnlib.statistics.seeds import geometric_over_seeds, over_seeds
 
 TINY = 1e-12  # a value below it is drawn at it on a logarithmic axis
 
@@ -126,10 +126,8 @@ def draw_line(
     zorder: float = 3,
 ) -> None:  # fmt: skip
     """Draw the mean of `value` over seeds (of `ratios`, the geometric one) against a column, with its interval."""
-    rows = rows.assign(value=np.log(rows["value"].clip(lower=TINY))) if ratios else rows
-    summary = over_seeds(rows, by=x).sort_values(x)
-    if ratios:
-        summary[["mean", "low", "high"]] = np.exp(summary[["mean", "low", "high"]])
+    summary = geometric_over_seeds(rows, by=x, floor=TINY) if ratios else over_seeds(rows, by=x)
+    summary = summary.sort_values(x)
     many = len(summary) > 12
     axes.plot(summary[x], summary["mean"], color=shown.color, linewidth=width, linestyle=dashes if width else "none",
               marker=None if many or dashes != "-" else shown.marker, markersize=size, markeredgecolor="white",

@@ -9,6 +9,7 @@ from matplotlib.ticker import NullFormatter
 from unlearnlib.core.errors import UserError
 from unlearnlib.figures.looks import DARK, DASHED, DOTTED, GREY, LOOKS, Look
 from unlearnlib.figures.parts import (
+    TINY,
     draw_line,
     draw_points,
     handle,
@@ -21,7 +22,7 @@ from unlearnlib.figures.parts import (
     seeds_text,
     titled_legend,
 )
-from unlearnlib.statistics.seeds import over_seeds
+from unlearnlib.statistics.seeds import geometric_over_seeds, over_seeds
 
 STEPS = {
     "first epoch, whole network": Look("first epoch, whole network", "#0072B2", "o"),
@@ -140,8 +141,8 @@ def _around(values: Sequence[float]) -> tuple[float, float]:
 
 def _geometric(rows: pd.DataFrame, column: str) -> pd.Series:
     """Return the geometric mean over seeds and its interval."""
-    logs = rows.assign(value=np.log(rows[column].clip(lower=1e-9)), name="all")
-    return np.exp(over_seeds(logs, by="name").iloc[0][["mean", "low", "high"]].astype(float))
+    summary = geometric_over_seeds(rows.assign(name="all"), column, "name", TINY)
+    return summary.iloc[0][["mean", "low", "high"]].astype(float)
 
 
 def layers(networks: pd.DataFrame, names: Sequence[str]):

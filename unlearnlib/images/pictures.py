@@ -48,7 +48,8 @@ class Pictures:
         """Return a loader of batches (images, labels), in an order of `seed` that is a new one every time. Where one
         image would be left, of which a batch norm makes nothing, batches have one more."""
         data = torch.utils.data.TensorDataset(self.images, self.labels)
-        batch += len(self) % batch == 1
+        while len(self) > 1 and len(self) % batch == 1:
+            batch += 1
         generator = torch.Generator().manual_seed(seed)
         return torch.utils.data.DataLoader(data, batch, shuffle=True, generator=generator)
 

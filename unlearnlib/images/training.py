@@ -112,7 +112,7 @@ def _optimizer(net, pictures: Pictures, schedule: Schedule):
         optimizer = torch.optim.Adam(net.parameters(), rate, weight_decay=decay)
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     optimizer = torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=decay)
-    steps = schedule.epochs * max(1, -(-len(pictures) // schedule.batch) - (len(pictures) % schedule.batch == 1))
+    steps = schedule.epochs * len(_batches(len(pictures), schedule.batch, torch.Generator()))
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
 

@@ -141,10 +141,8 @@ class Pool:
         """Return the token of a sample's quantile among all rewards. Equal rewards have the same, that of the middle of
         their ranks: where most samples are the text itself, they are not called the best."""
         rewards = [one.reward for of in self.samples.values() for one in of]
-        better, equal = (sum(test(one) for one in rewards) for test in (
-            lambda one: one > sample.reward, lambda one: one == sample.reward
-        ))  # fmt: skip
-        place = (better + equal / 2) / len(rewards)
+        better = sum(one > sample.reward for one in rewards)
+        place = (better + rewards.count(sample.reward) / 2) / len(rewards)
         return self.tokens[min(int(place * len(self.tokens)), len(self.tokens) - 1)]
 
     def draw(self, text: Sequence[int]) -> tuple[int, Sample]:

@@ -76,6 +76,16 @@ def over_seeds(
     return pd.DataFrame(rows, columns=[*by, "n", "mean", "sd", "low", "high"])
 
 
+def geometric_over_seeds(
+    table: pd.DataFrame, value: str = "value", by: str | Sequence[str] = "method", floor: float = 0.0
+) -> pd.DataFrame:
+    """Return the geometric mean and its interval, the exp of what over_seeds says of the logarithms: columns of `by`,
+    then n (seeds), mean, low, high. Values below `floor` count as it."""
+    summary = over_seeds(table.assign(**{value: np.log(table[value].clip(lower=floor))}), value, by)
+    ends = ["mean", "low", "high"]
+    return summary.drop(columns="sd").assign(**{name: np.exp(summary[name]) for name in ends})
+
+
 def as_texts(summary: pd.DataFrame, digits: int = 2, logarithms: bool = False) -> list[str]:
     """Return each mean of `summary` (see over_seeds) with half its interval, such as "0.91 ± 0.02"; without an interval
     (one seed) the mean alone. Of `logarithms` the exp of both, such as "3.1 ×/÷ 1.2": times or divided by so much."""
