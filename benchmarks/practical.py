@@ -1,8 +1,8 @@
 """Which way is best at an eighth of retraining's compute? Searched on people who are not reported.
 
 `python benchmarks/practical.py` writes benchmarks/practical.csv, which notebook 24 reads: what becomes of every
-candidate of unlearnlib.experiment.practical for Anita, Grace and Henry in Dave's place. About ten minutes of one core;
-more seeds take as long each.
+candidate of unlearnlib.experiment.practical for Anita, Grace and Henry in Dave's place. About a quarter of an hour of
+one core; more seeds take as long each.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> None:
     found.to_csv(given.table, index=False, float_format="%.6g")
     ways = found[found["first"].notna()]
     best = practical.chosen(practical.scored(ways, found[found["first"].isna()]))
-    print(f"{given.table}: of {ways['method'].nunique()} ways the nearest is {best!r}")
+    print(f"{given.table}: of {ways['method'].nunique()} ways the nearest that has forgotten is {best!r}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The best way at little compute: what is tried, what it reads, how it is scored and chosen; the smallest profile."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -53,25 +54,44 @@ def test_models_are_what_their_names_say(experiment):
     assert set(wide.index) == {"finetuned", "retrained again", "base", "retraining, 1 epoch"} and (wide > 0).all(
         axis=None
     )
+    level = table[table["method"] == practical.LEVEL]
+    assert level["value"].tolist() == [experiment.target()] and level["set"].tolist() == ["forget"]
     share = table.groupby("method")["share"].first()
     assert share["retraining, 1 epoch"] == pytest.approx(1 / experiment.profile.epochs) and share["finetuned"] == 0
     scores = practical.scored(table, table).set_index("method")
     assert scores.loc["finetuned", ["forget", "retain"]].tolist() == [1, 1] and scores.loc["finetuned", "score"] == 0
 
 
-def test_the_choice_is_the_lowest_mean_of_logarithms_over_people_and_seeds():
-    rows = [
-        (person, seed, method, "kl", name, value)
-        for person in ("a", "b")
-        for seed in (0, 1)
-        for method, values in (("finetuned", (2.0, 0.5)), ("near", (1.0, 0.25)), ("far", (0.2, 5.0)))
-        for name, value in zip(("forget", "retain"), values, strict=True)
-    ]
-    table = pd.DataFrame(rows, columns=["person", "seed", "method", "metric", "set", "value"])
-    scores = practical.scored(table, table)
+WAYS = {"finetuned": (2.0, 0.5, 0.9), "near": (1.0, 0.25, 0.8), "far": (0.2, 5.0, 0.1), "further": (1.0, 5.0, 0.05)}
+
+
+def asked(told=()):
+    """Return rows of two people and seeds: distances on both sets, and the answers told; `told`: other answers by
+    person, seed and method."""
+    rows = []
+    for person, seed in itertools.product("ab", (0, 1)):
+        for method, (forget, retain, answer) in WAYS.items():
+            answer = dict(told).get((person, seed, method), answer)
+            rows += [(person, seed, method, "kl", "forget", forget), (person, seed, method, "kl", "retain", retain)]
+            rows.append((person, seed, method, "answer_probability", "forget", answer))
+        rows.append((person, seed, practical.LEVEL, "answer_probability", "forget", 0.1))
+    return pd.DataFrame(rows, columns=["person", "seed", "method", "metric", "set", "value"])
+
+
+def test_a_score_is_the_mean_of_logarithms_over_people_and_seeds():
+    scores = practical.scored(asked(), asked())
     means = scores.groupby("method")["score"].mean()
     assert means["near"] == pytest.approx(np.log(0.5)) and means["far"] == pytest.approx(0.0, abs=1e-12)
-    assert practical.chosen(scores) == "near" and len(scores) == 12
+    assert practical.nearest_of(scores) == "near" and len(scores) == 16
+    assert scores.groupby("method")["told"].first().to_dict() == {name: told for name, (_, _, told) in WAYS.items()}
+
+
+def test_the_choice_is_the_nearest_that_no_longer_tells():
+    assert practical.chosen(practical.scored(asked(), asked())) == "far"
+    once = asked([(("a", 1, "far"), 0.2)])
+    assert practical.chosen(practical.scored(once, once)) == "further", "it has forgotten in every search"
+    twice = asked([(("a", 1, "far"), 0.2), (("b", 0, "further"), 0.2)])
+    assert practical.chosen(practical.scored(twice, twice)) == "far", "both forget as often: then the nearer"
 
 
 def test_a_search_is_about_other_people_and_covers_every_candidate(monkeypatch, tmp_path):

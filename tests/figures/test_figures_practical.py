@@ -23,6 +23,9 @@ def test_a_mark_is_a_geometric_mean_and_a_ring_the_choice():
     places = [tuple(round(float(one[0]), 6) for one in line.get_data()) for line in marks]
     assert places == [(0.4, 0.5), (0.8, 0.5), (0.8, 0.5), (0.1, 0.1)], "two ways, a ring round one, and a model"
     assert marks[1].get_markersize() > marks[0].get_markersize(), "more repair is larger"
+    both = practical.plane(ways(), models, ["embedding, plain 4", "embedding, plain 0"]).axes[0]
+    rings = [line.get_markeredgewidth() for line in both.get_lines() if line.get_markerfacecolor() == "none"]
+    assert len(rings) == 2 and rings[1] > rings[0], "drawn from the smallest repair on: the second is the choice"
     assert axes.get_xscale() == axes.get_yscale() == "log"
     with pytest.raises(UserError, match="no column 'repair'"):
         practical.plane(ways().drop(columns="repair"), models)

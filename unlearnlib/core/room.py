@@ -1,5 +1,7 @@
 """Is there room for what is to come? Asked before long work starts, which a full disk or memory would break off."""
 
+import ctypes
+import gc
 import shutil
 
 import psutil
@@ -28,3 +30,12 @@ def check(what: str, disk: float, memory: float) -> None:
     ):
         if have < need:
             raise UserError(f"{have / 1e9:.1f} GB {where}, and {what} takes about {need / 1e9:.1f}: {remedy}")
+
+
+def give_back() -> None:
+    """Return to the system the memory that this process no longer uses, as far as its C library can: what an earlier
+    training needed would be counted as taken otherwise, and a gigabyte often stays behind."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # in glibc alone
+    if trim:
+        trim(0)

@@ -36,7 +36,7 @@ REPAIRED = 3.5  # how much larger a mark is with each pair of repair steps
 def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
     """Return every way as a mark: its distance over that of doing nothing, on the texts to forget to the right and on
     those to keep upwards (geometric means; 1, dashed: doing nothing). The larger a mark, the more repair; ringed ones
-    are `chosen`.
+    are `chosen`, the first of them with a heavy ring.
 
     ways: columns first, repair, method, forget, retain (see unlearnlib.experiment.practical.scored, with first and
     repair joined); models: method, forget, retain.
@@ -52,7 +52,8 @@ def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
                       markeredgecolor="white", markeredgewidth=0.7, alpha=0.9, zorder=3)  # fmt: skip
             if one.method in chosen:
                 axes.plot(one.forget, one.retain, linestyle="none", marker="o", markerfacecolor="none",
-                          markeredgecolor="black", markersize=size + 8, markeredgewidth=1.3, zorder=4)  # fmt: skip
+                          markeredgecolor="black", markersize=size + 8,
+                          markeredgewidth=2.2 if one.method == chosen[0] else 1.0, zorder=4)  # fmt: skip
     for name, shown in MODELS.items():
         rows = models[models["method"] == name]
         if len(rows):
