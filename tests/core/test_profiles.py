@@ -103,6 +103,7 @@ def test_a_missing_key_is_named():
         ("notebooks", [2], 'notebooks must be a list of numbers in quotes, such as ["02", "05"]'),
         ("notebooks", ["05_layers"], "notebooks must be a list of numbers in quotes"),
         ("notebooks", "05", "notebooks must be of type list, not '05'"),
+        ("ways", ["SSD", 11], "ways must be a list of names of notebook 11, such as [task vector, SSD]"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_key(key, value, expected):

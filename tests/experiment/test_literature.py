@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,19 @@ def test_every_method_has_a_row_or_a_reason(ways):
     assert used | set(literature.LEFT_OUT) == set(METHODS) and not used & set(literature.LEFT_OUT)
     assert any(way.variant.method is NEWTON for way in ways.values())
     assert all(way.said and way.source for way in ways.values())
+
+
+def test_a_profile_may_name_the_ways_that_it_has_room_for(experiment, ways):
+    def named(*names):
+        return SimpleNamespace(**{name: getattr(experiment, name) for name in ("split", "seed", "tokenizer")},
+                               profile=replace(experiment.profile, ways=list(names)))  # fmt: skip
+
+    chosen = [way.name for way in literature.ways(named("SSD", "embedding, preconditioned"))]
+    line = [way.name for way in literature.truncated()]
+    assert chosen == ["SSD", "embedding, preconditioned", *line], "the line to beat is always there"
+    with pytest.raises(UserError, match="no way 'SDS'.*'SSD'"):
+        literature.ways(named("SDS"))
+    assert set(profiles.load("smollm2").ways) < set(ways)
 
 
 def test_a_class_is_the_last_thing_that_a_way_uses(ways):

@@ -24,6 +24,7 @@ class Profile:
     device: str
     seeds: list
     notebooks: list
+    ways: list
     data: str
     subject: str
     trained_attributes: int
@@ -102,7 +103,7 @@ def configurations(profile: Profile) -> dict[str, Profile]:
                 f"{where}: {name!r} must have a name of its own (a text) and values of this profile, such as twice the "
                 "epochs: {epochs: 12}"
             )
-        if wrong := {"seeds", "notebooks", "configurations"} & set(values):
+        if wrong := {"seeds", "notebooks", "ways", "configurations"} & set(values):
             raise UserError(f"{where}: {name!r} must not change {min(wrong)}: leave it out")
         try:
             found[name] = changed(profile, {key: _written(value) for key, value in values.items()})
@@ -196,6 +197,8 @@ def parse(values: dict, path: Path) -> Profile:
             raise UserError(f"{path.name}: {key} must be a list of integers, such as [0, 1, 2]")
     if not all(isinstance(value, str) and re.fullmatch(r"\d\d", value) for value in profile.notebooks):
         raise UserError(f'{path.name}: notebooks must be a list of numbers in quotes, such as ["02", "05"], or []')
+    if not all(isinstance(value, str) for value in profile.ways):
+        raise UserError(f"{path.name}: ways must be a list of names of notebook 11, such as [task vector, SSD], or []")
     if not profile.seeds:
         raise UserError(f"{path.name}: seeds must name at least one, such as [0, 1, 2]")
     if not profile.forget_sizes or min(profile.forget_sizes) < 1:

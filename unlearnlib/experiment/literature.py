@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from unlearnlib.core.errors import UserError
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.profiles import Profile
 from unlearnlib.experiment import replacements
 from unlearnlib.experiment.measured import Experiment
@@ -225,10 +225,15 @@ def truncated(epochs: tuple[int, ...] = EPOCHS) -> list[Way]:
 
 
 def ways(experiment: Experiment, slow: bool = False) -> list[Way]:
-    """Return everything that is held side by side: `published`, `recorded`, `truncated`. Names are distinct."""
-    found = [*published(experiment, slow), *recorded(), *truncated()]
+    """Return everything that is held side by side: `published`, `recorded`, `truncated`, or of the first two those that
+    the profile names, where it names some. Names are distinct. UserError for a name that none has."""
+    ranked, named = [*published(experiment, slow), *recorded()], experiment.profile.ways
+    found = [*ranked, *truncated()]
     distinct([way.variant for way in found])
-    return found
+    known = [way.name for way in ranked]
+    if unknown := [name for name in named if name not in known]:
+        raise UserError(f"profile {experiment.profile.name}: no way {unknown[0]!r}: {nearest(unknown[0], known)}")
+    return [way for way in found if not named or way.name in named or not way.ranked]
 
 
 # Methods of unlearnlib.methods.named.METHODS that have no row here, and why.
