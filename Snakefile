@@ -14,7 +14,7 @@ from unlearnlib.engine import plan
 workdir: workflow.basedir
 
 PROFILE, JOBS = plan.from_config(config)
-MEMORY = plan.memory(PROFILE)
+MEMORY = round(1.25 * plan.memory(PROFILE))  # a cluster ends a job that takes more
 WORK = f"exec {shlex.quote(sys.executable)} -m unlearnlib.engine.worker"
 
 

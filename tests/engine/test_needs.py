@@ -12,7 +12,7 @@ import pytest
 
 from unlearnlib.claims import claims
 from unlearnlib.core import profiles, sources
-from unlearnlib.engine import commandline, needs, plan
+from unlearnlib.engine import commandline, needs, plan, run
 from unlearnlib.experiment import setting
 from unlearnlib.experiment.jobs import KINDS, LATE, USUAL
 from unlearnlib.experiment.measured import Experiment
@@ -173,7 +173,16 @@ def test_a_profile_that_names_its_notebooks_has_the_verdicts_of_those_alone():
     assert {job.notebook[:2] for job in last.needs} == set(named) & set(needs.NEEDS["15"])
 
 
-def test_a_larger_model_is_given_more_memory_on_a_cluster():
+def test_a_job_of_a_larger_model_takes_more_memory():
     given = {name: plan.memory(name) for name in ("smoke", "small", "smollm2", "gpt2")}
     assert given["smoke"] < given["small"] < 5000
-    assert 12_000 < given["smollm2"] < 25_000 and 12_000 < given["gpt2"] < 25_000
+    assert 10_000 < given["smollm2"] < 15_000 and 10_000 < given["gpt2"] < 15_000
+
+
+@pytest.mark.parametrize(("available", "fit"), [(100e9, 4), (25e9, 2), (16e9, 1), (2e9, 1)])
+def test_no_more_jobs_run_at_a_time_than_memory_holds(monkeypatch, capsys, available, fit):
+    monkeypatch.setattr(run.joblib, "cpu_count", lambda: 4)
+    monkeypatch.setattr(run.psutil, "virtual_memory", lambda: types.SimpleNamespace(available=available))
+    assert run._at_a_time("smollm2") == fit
+    said = capsys.readouterr().out
+    assert ("of 4 cores" in said and f"{fit} job" in said) == (fit < 4), "only what is lowered is said"

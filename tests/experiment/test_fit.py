@@ -41,14 +41,14 @@ def test_too_little_room_for_a_training_is_told_with_the_number_before_it(loaded
     split = setting.split_of(SMOKE, 0)
     fit.check(SMOKE, split, model, tokenizer)
     parameters = sum(value.numel() for value in model.parameters())
-    need = room.of_training(4 * parameters, SMOKE.epochs)
+    disk, memory = (of(4 * parameters, SMOKE.epochs) for of in (room.on_disk, room.in_memory))
     monkeypatch.setenv("UNLEARNLIB_RUNS", str(tmp_path / "runs"))
-    for free, available, word in ((need - 1, 9e9, "free on the disk of"), (9e9, need - 1, "of memory available")):
+    for free, available, word in ((disk - 1, 9e9, "free on the disk of"), (9e9, memory - 1, "of memory available")):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         monkeypatch.setattr(psutil, "virtual_memory", lambda available=available: SimpleNamespace(available=available))
         with pytest.raises(UserError, match=rf"{word}.*, and a training of this model with its record takes about"):
             fit.check(SMOKE, split, model, tokenizer)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=need))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=memory))
     fit.check(SMOKE, split, model, tokenizer)
 
 

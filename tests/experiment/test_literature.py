@@ -49,7 +49,7 @@ def test_a_profile_may_name_the_ways_that_it_has_room_for(experiment, ways):
     chosen = [way.name for way in literature.ways(named("SSD", "embedding, preconditioned"))]
     line = [way.name for way in literature.truncated()]
     assert chosen == ["SSD", "embedding, preconditioned", *line], "the line to beat is always there"
-    with pytest.raises(UserError, match="no way 'SDS'.*'SSD'"):
+    with pytest.raises(UserError, match=r"no way 'SDS'.*'SSD'"):
         literature.ways(named("SDS"))
     assert set(profiles.load("smollm2").ways) < set(ways)
 

@@ -9,14 +9,21 @@ import psutil
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 
-# What a recorded training holds in memory and leaves on disk, in copies of the parameters, beside the summed gradients
-# of every epoch: weights, gradients, the optimizer's two moments, the record of single texts.
-COPIES = 5
+# What a recorded training leaves on disk and holds in memory beside the summed gradients of every epoch, in copies of
+# the parameters: weights, gradients, the optimizer's two moments, the record of single texts, what a step computes.
+# Measured with SmolLM2 and 40 texts to forget: 6.0 GB and 11.1 GB of 0.54 GB of parameters and 8 epochs.
+ON_DISK, IN_MEMORY = 4, 11
 
 
-def of_training(parameters: float, epochs: int) -> float:
-    """Return about how many bytes a training with its record takes, on disk and in memory: `parameters` in bytes."""
-    return parameters * (COPIES + epochs)
+def on_disk(parameters: float, epochs: int) -> float:
+    """Return about how many bytes a training with its record leaves on disk: `parameters` in bytes."""
+    return parameters * (ON_DISK + epochs)
+
+
+def in_memory(parameters: float, epochs: int) -> float:
+    """Return about how many bytes a training with its record takes at most, beside the program and the model itself:
+    `parameters` in bytes."""
+    return parameters * (IN_MEMORY + epochs)
 
 
 def check(what: str, disk: float, memory: float) -> None:

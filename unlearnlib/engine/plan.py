@@ -251,13 +251,13 @@ def _needs(notebook: str, takes_seeds: bool, named: Sequence[str]) -> tuple[str,
 
 
 def memory(profile: str) -> int:
-    """Return how many MB one job of a profile is given on a cluster: what a training takes, twice, where the size of
-    the base model is known without loading it, else as for the paper's."""
+    """Return about how many MB one job of a profile takes at most: the program and a training with its record, where
+    the size of the base model is known without loading it, else as for the paper's."""
     one = profiles.load(profile)
     known = packaged.known(one.base_model)
     weights = sum(path.stat().st_size for path in (paths.ROOT / one.base_model).glob("*.safetensors"))
     size = 4 * known.parameters if known else weights or 5e8
-    return 4000 + round(2 * room.of_training(size, one.epochs) / 1e6)
+    return 1000 + round((size + room.in_memory(size, one.epochs)) / 1e6)
 
 
 def _by_number(number: str, where: str = "unlearnlib.engine.needs.NEEDS") -> str:

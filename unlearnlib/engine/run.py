@@ -18,6 +18,7 @@ from pathlib import Path
 
 import filelock
 import joblib
+import psutil
 
 from unlearnlib.core import paths, profiles, sweeps
 from unlearnlib.core.errors import UserError
@@ -113,7 +114,7 @@ def run(jobs: Sequence[Job], arguments: commandline.Arguments) -> bool:
         return True
     for job in todo:  # a stamp whose results are gone, or that is not to count
         job.stamp.unlink(missing_ok=True)
-    watch = Watch(todo, cores=arguments.jobs or joblib.cpu_count())
+    watch = Watch(todo, cores=arguments.jobs or _at_a_time(arguments.profile))
     count = f"{len(todo)} job{'s' * (len(todo) > 1)} to do, {len(upto_date)} up to date"
     print(f"{count}; logs and executed notebooks below {_short(paths.runs() / arguments.profile)}")
     code, log = _snakemake(arguments, watch)
@@ -126,6 +127,16 @@ def run(jobs: Sequence[Job], arguments: commandline.Arguments) -> bool:
     elif not reasons:
         print(f"the scheduler ended with code {code} before a job failed: look in {_short(log)}")
     return complete
+
+
+def _at_a_time(profile: str) -> int:
+    """Return how many jobs run at a time where nobody says it: one for every core, as far as memory goes."""
+    cores, need, available = joblib.cpu_count(), plan.memory(profile) * 1e6, psutil.virtual_memory().available
+    fit = max(1, min(cores, int(available // need)))
+    if fit < cores:
+        told = f"{available / 1e9:.1f} GB of memory available, and a job takes up to {need / 1e9:.1f}"
+        print(f"{fit} job{'s' * (fit > 1)} at a time, of {cores} cores: {told} (--jobs N to choose yourself)")
+    return fit
 
 
 def _renew(jobs: Sequence[Job], arguments: commandline.Arguments) -> int:

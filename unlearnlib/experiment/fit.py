@@ -37,6 +37,6 @@ def check(profile: Profile, split: Split, model, tokenizer) -> None:
 def check_room(profile: Profile, model) -> None:
     """Raise UserError where the disk or the memory is too small for a training of this model with its record."""
     size = sum(value.numel() * value.element_size() for value in model.parameters())
-    needed = room.of_training(size, profile.epochs)
     room.give_back()
-    room.check("a training of this model with its record", needed, needed)
+    needed = room.on_disk(size, profile.epochs), room.in_memory(size, profile.epochs)
+    room.check("a training of this model with its record", *needed)
