@@ -235,6 +235,31 @@ def test_the_real_model_has_a_column_where_its_tables_are(tmp_path):
     assert "smollm2" not in readme.verdicts_table(tmp_path)
 
 
+def test_what_turns_in_the_real_model_stands_beside_and_what_is_open_is_counted(tmp_path):
+    """The default's own measures in its place, with the worse way called the better one and three seeds of five."""
+    results, real = paths.ROOT / "results", tmp_path / readme.REAL
+    assert readme.real_model_table(tmp_path) == "Profile `smollm2` has not been run."
+    real.mkdir()
+    shutil.copy(results / "15_criteria.csv", tmp_path)
+    table = pd.read_csv(results / "16_measures.csv").query("configuration == 'as it is' and seed < 3")
+    pair = ("first epoch, whole model, plain", "first epoch, embedding, plain")
+    names = {**dict(zip(pair, reversed(pair), strict=True))}
+    table.assign(method=table["method"].replace(names)).to_csv(real / "16_measures.csv", index=False)
+    text = readme.real_model_table(tmp_path)
+    head, _, *rows, empty, last = text.splitlines()
+    assert head == "| claim | criterion | `small`, 5 seeds | `smollm2`, 3 seeds |" and not empty
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+    assert any(cell[2].startswith("*holds*") and cell[3].startswith("*contradicted*") for cell in cells)
+    own = pd.read_csv(tmp_path / "15_criteria.csv").set_index(["claim", "criterion"])["state"]
+    there = readme.judged_in(real).query("state != 'not tested'").set_index(["claim", "criterion"])["state"]
+    pairs = [(own[key], there[key]) for key in there.index if key in own.index]
+    same = sum(one == other for one, other in pairs)
+    unsettled = sum(one != other and "not settled" in (one, other) for one, other in pairs)
+    assert last.startswith(f"{same} of the {len(pairs)} criteria that profile `smollm2` can judge have the same word")
+    assert last.endswith(f"; {unsettled} are open in one of them, {len(rows)} turn (above).")
+    assert same + unsettled + len(rows) == len(pairs)
+
+
 def test_more_seeds_stand_beside_where_they_turn_a_word(tmp_path):
     """The same seeds twice over have the same means and narrower intervals: what was open may settle, nothing turns."""
     results, more = paths.ROOT / "results", tmp_path / readme.MORE

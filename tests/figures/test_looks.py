@@ -9,7 +9,7 @@ import pytest
 from colour.blindness import matrix_cvd_Machado2009
 
 from unlearnlib.core.paths import ROOT
-from unlearnlib.figures import applications, guarantees, other_data, pictures, practical, stability
+from unlearnlib.figures import applications, guarantees, other_data, pictures, practical, stability, two_models
 from unlearnlib.figures.looks import LOOKS, SETS, look, save
 
 LEAST = 10.0  # CIEDE2000
@@ -72,6 +72,7 @@ BESIDE = {
     "guarantees": guarantees.WAYS,
     "other data": other_data.MODELS | {"step": other_data.STEP},
     "numbers to forget": dict(enumerate(other_data.COUNTS)),
+    "two models": dict(enumerate(two_models.MODELS)),
     "images": pictures.STEPS | pictures.MODELS | {"entry": pictures.ENTRY, "other": pictures.OTHER},
 }
 EYES = {

@@ -20,7 +20,7 @@ from unlearnlib.statistics.seeds import over_seeds
 WIDER = "robustness"  # the profile whose run has more configurations than that of the notebooks
 REAL = "smollm2"  # the profile whose run is of a real language model; its column stands where its tables are
 MORE = "thorough"  # the profile whose run over more seeds stands beside that of the notebooks
-MARK = ", more"  # ends the columns of that run
+OTHER = ", other"  # ends the columns of another run
 
 NAMES = {
     ("finetuned", ""): "fine-tuned, nothing forgotten",
@@ -224,30 +224,59 @@ def more_seeds_table(folder: Path) -> str:
     """Return what becomes of the criteria over new seeds, in markdown: of those that the run of the profile MORE (its
     tables lie in a folder of that name) can judge, how many have the same word there, and a row for every other one."""
     own, more = _read(folder, "15_criteria"), judged_in(folder / MORE)
-    both = own.merge(more, on=["claim", "criterion"], suffixes=("", MARK))
-    tested = both["state"].ne(judging.UNTESTED) & both[f"state{MARK}"].ne(judging.UNTESTED)
-    both = both[tested & (both[f"n{MARK}"] > both["n"])]
+    both = _both(own, more)
+    both = both[both[f"n{OTHER}"] > both["n"]]
     if both.empty:
         raise UserError(f"{folder / MORE} has no criterion with more seeds: run --profile {MORE} --publish")
-    few, many = (f"{both[name].max():.0f} seeds" for name in ("n", f"n{MARK}"))
-    differ = both[both["state"] != both[f"state{MARK}"]]
-    lines = [f"| claim | criterion | {few} | {many} |", "|---|---|---|---|"]
-    for _, row in differ.iterrows():
-        other = row[[name for name in row.index if name.endswith(MARK)]].rename(lambda name: name.removesuffix(MARK))
-        cells = [row["claim"], row["criterion"], *(f"*{one['state']}*: {_number(one)}" for one in (row, other))]
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    few, many = (f"{both[name].max():.0f} seeds" for name in ("n", f"n{OTHER}"))
+    differ = both[both["state"] != both[f"state{OTHER}"]]
     before = own.groupby("claim", sort=False)["verdict"].first()
     said = ", ".join(
         f"{claim} {word}" + (f" ({few}: {before[claim]})" if word != before[claim] else "")
         for claim, word in words_of(more).items()
     )
     same = len(both) - len(differ)
-    lines += [
+    return "\n".join([
+        *_side_by_side(differ, few, many),
         "",
         f"Profile `{MORE}`, {many}: {same} of the {len(both)} criteria that it can judge have the same word as over "
         f"{few}; the others are above. In this one configuration, over {many}: {said}.",
-    ]
-    return "\n".join(lines)
+    ])  # fmt: skip
+
+
+def real_model_table(folder: Path) -> str:
+    """Return whether a real model says the same, in markdown: of the criteria that the run of the profile REAL (its
+    tables lie in a folder of that name) can judge, how many have the same word there, how many are open in one of the
+    two, and a row for every one that turns. A line that says so where there is no such run."""
+    if not (folder / REAL).is_dir():
+        return f"Profile `{REAL}` has not been run."
+    both = _both(_read(folder, "15_criteria"), judged_in(folder / REAL))
+    states = both[["state", f"state{OTHER}"]]
+    same, unsettled = states["state"] == states[f"state{OTHER}"], states.eq(evidence.UNSETTLED).any(axis=1)
+    turned = both[~same & ~unsettled]
+    ours, theirs = (
+        f"{name}, {both[column].max():.0f} seeds" for name, column in (("`small`", "n"), (f"`{REAL}`", f"n{OTHER}"))
+    )
+    lines = _side_by_side(turned, ours, theirs) if len(turned) else []
+    count = f"{same.sum()} of the {len(both)} criteria that profile `{REAL}` can judge have the same word there"
+    rest = f"{(~same & unsettled).sum()} are open in one of them, {len(turned)} turn" + (" (above)" if lines else "")
+    return "\n".join([*lines, *([""] if lines else []), f"{count}; {rest}."])
+
+
+def _both(own: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Return the criteria that could be tested in two runs, those of the second in columns that end in OTHER."""
+    both = own.merge(other, on=["claim", "criterion"], suffixes=("", OTHER))
+    return both[both["state"].ne(judging.UNTESTED) & both[f"state{OTHER}"].ne(judging.UNTESTED)]
+
+
+def _side_by_side(both: pd.DataFrame, one: str, other: str) -> list[str]:
+    """Return the lines of a table of criteria with what two runs, called `one` and `other`, say of them."""
+    lines = [f"| claim | criterion | {one} | {other} |", "|---|---|---|---|"]
+    for _, row in both.iterrows():
+        second = row[[name for name in row.index if name.endswith(OTHER)]].rename(lambda name: name.removesuffix(OTHER))
+        cells = [row["claim"], row["criterion"], *(f"*{each['state']}*: {_number(each)}" for each in (row, second))]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return lines
 
 
 def _number(row: pd.Series) -> str:
@@ -289,6 +318,7 @@ TABLES = {
     "influence": influence_table,
     "verdicts": verdicts_table,
     "seeds": more_seeds_table,
+    "real": real_model_table,
 }
 
 

@@ -14,6 +14,7 @@ NEEDS = {
     "20": (),
     "13": (),
     "25": (),
+    "26": ("16",),
     "23": (*USUAL, "smaller-sets"),
     "15": ("04", "05", "06", "07", "08", "09", "10", "12", "16", "21"),
 }
@@ -22,7 +23,7 @@ NEEDS = {
 WITHOUT = ("15",)
 # Notebooks that have little to compute once the others have run, or whose long parts are about the first of the seeds
 # (14): once over all seeds, never for a few before.
-SUMMARIES = ("02", "08", "10", "14", "15", "17")
+SUMMARIES = ("02", "08", "10", "14", "15", "17", "26")
 # The others are run for so many seeds at a time, side by side: a run takes a quarter of a minute to start and draw. Of
 # three seeds or more there are two groups at least.
 TOGETHER = 3
