@@ -558,6 +558,9 @@ def test_time_left_counts_cores_and_the_longest_job():
     assert progress.seconds_left([short], {}, {}, cores=2) is None
     assert progress.seconds_left(more, {}, {short: 10.0}, cores=2) == 20.0
     assert progress.seconds_left(more[:2], {long: 5.0}, {short: 10.0, long: 60.0}, cores=8) == 55.0
+    found_at_once, slow = {long: 1.0}, {short: 299.0}
+    others = [Job("smoke", (seed,), notebook="03_more") for seed in range(3)]
+    assert progress.seconds_left(others, slow, found_at_once, cores=1) == 1.0 + 3 * 150.0, "what runs says more"
 
 
 def test_a_terminal_shows_the_state_on_top_and_renews_it():

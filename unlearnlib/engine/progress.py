@@ -16,7 +16,8 @@ def seconds_left(
     """Return an estimate of the seconds until all is done, None while nothing is known of any job.
 
     `running` holds the seconds since each running job began, `usual` the seconds that jobs took. A job whose own time
-    is not known is taken to last as long as others of its title, or as the mean of all.
+    is not known is taken to last as long as others of its title, or as the mean of all: those that are done, and those
+    that run longer already.
     """
     if not usual:
         return None
@@ -24,6 +25,8 @@ def seconds_left(
     for job, seconds in usual.items():
         by_title.setdefault(job.title, []).append(seconds)
     overall = _mean(usual.values())
+    longer = [spent for job, spent in running.items() if job.title not in by_title and spent > overall]
+    overall = _mean([*usual.values(), *longer])
 
     def expected(job: Job) -> float:
         return usual.get(job) or _mean(by_title.get(job.title, [overall]))
