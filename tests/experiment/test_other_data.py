@@ -22,7 +22,7 @@ def asked(tmp_path_factory):
         patch.setenv("UNLEARNLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
         benchmark = benchmarks.load("tofu", "data/authors", **OPTIONS)
         experiment = Experiment("smoke", 0)
-        yield benchmark, experiment, other_data.measured(experiment, benchmark, asked=4)
+        yield benchmark, experiment, other_data.measured(experiment, benchmark, asked=4, most=50)
 
 
 def of(rows, method, name, metric):
@@ -45,10 +45,12 @@ def test_every_model_and_step_is_asked_the_same(asked):
     for method in named:
         assert len(of(rows, method, "forget", "text_nll")) == 10 and len(of(rows, method, "keep", "text_nll")) == 40
         assert len(of(rows, method, "retain_perturbed", "ratio")) == 4, "as many as are asked for"
+        assert len(of(rows, method, "unseen", "text_nll")) == 50, "of 70, the same of every method"
     mine = other_data.opened(experiment, benchmark)
     for method, name in ((other_data.NOTHING, START), ("retrained", REFERENCE)):
         nll = evaluation.text_nll(mine.model(name), list(before_after.sets(mine)["keep"].texts), 16)
         assert of(rows, method, "keep", "text_nll").to_numpy() == pytest.approx(nll, rel=1e-4)
+    assert rows.query("set == 'unseen' and metric == 'text_nll'")["example"].nunique() == 50
     assert "kl" not in set(rows.loc[rows["method"] == "retrained", "metric"])
     again = of(rows, other_data.AGAIN, "keep", "kl")
     assert (again > 0).all() and again.mean() < of(rows, "base model", "keep", "kl").mean()

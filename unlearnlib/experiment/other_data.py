@@ -13,6 +13,7 @@ import torch
 
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches, encoding
+from unlearnlib.data.examples import Examples
 from unlearnlib.data.items import Benchmark, Item
 from unlearnlib.data.subsets import drawn
 from unlearnlib.experiment import applications, before_after, own_way, trained
@@ -66,15 +67,20 @@ def _again(experiment: Experiment, mine: Own) -> Own:
 
 
 def measured(
-    experiment: Experiment, benchmark: Benchmark, longest: int = applications.LONGEST, asked: int = 30
+    experiment: Experiment,
+    benchmark: Benchmark,
+    longest: int = applications.LONGEST,
+    asked: int = 30,
+    most: int = 120,
 ) -> pd.DataFrame:
     """Return what every model and step says (cached): rows method, set, example, metric, value.
 
-    Of the texts to forget, to keep, and never read (unseen): text_nll, text_tokens, exact_memorization, and kl to the
-    retrained model (nats a token). Of each of the benchmark's probes with wrong answers (of those that are not about
-    what is to be forgotten so many as `asked`, drawn by the seed): probability, rouge, truth_ratio (see
-    unlearnlib.measures.tofu.scores) and ratio, the truth ratio itself. Of each step, with an empty set: effort, and
-    reached, whether the texts to forget became as improbable as the retrained model finds them.
+    Of the texts to forget, to keep, and never read (unseen; of these two so many as `most`, drawn by the seed):
+    text_nll, text_tokens, exact_memorization, and kl to the retrained model (nats a token). Of each of the benchmark's
+    probes with wrong answers (of those that are not about what is to be forgotten so many as `asked`, drawn by the
+    seed): probability, rouge, truth_ratio (see unlearnlib.measures.tofu.scores) and ratio, the truth ratio itself. Of
+    each step, with an empty set: effort, and reached, whether the texts to forget became as improbable as the retrained
+    model finds them.
     """
     key = {
         "benchmark": digest(asdict(benchmark)),
@@ -82,12 +88,13 @@ def measured(
         "of": {name: getattr(experiment.profile, name) for name in ("epochs", "batch_size", "learning_rate", "device")},
         "longest": longest,
         "asked": asked,
+        "most": most,
         "batch": experiment.profile.evaluation_batch,
     }
 
     def compute() -> pd.DataFrame:
         mine = opened(experiment, benchmark, longest)
-        reference, sets = mine.model(REFERENCE), before_after.sets(mine)
+        reference, sets = mine.model(REFERENCE), _texts(mine, experiment.seed, most)
         batch, frames = experiment.profile.evaluation_batch, []
         probes, stopped = _probes(benchmark, experiment.seed, asked), _stopped(mine)
         for method, ways in _ends(experiment, mine, stopped):
@@ -108,6 +115,17 @@ def measured(
         return pd.concat([*frames, stops], ignore_index=True)
 
     return experiment.table("other_data", key, compute, depends={"seed": experiment.seed})
+
+
+def _texts(mine: Own, seed: int, most: int) -> dict[str, Examples]:
+    """Return the texts that are asked: all that are to be forgotten, of the others at most so many."""
+    found = before_after.sets(mine)
+    for name in found.keys() - {"forget"}:
+        all_texts = dict(zip(found[name].names, found[name].texts, strict=True))
+        if len(all_texts) > most:
+            chosen = sorted(drawn(list(all_texts), seed, name)[:most])
+            found[name] = Examples(tuple(chosen), tuple(all_texts[one] for one in chosen))
+    return found
 
 
 def _ends(
