@@ -21,7 +21,7 @@ def gains(table: pd.DataFrame):
     comparisons, measures, models = (in_order(table[name]) for name in ("comparison", "measure", "model"))
     wide = 2 if len(comparisons) > 1 else 1
     tall = -(-len(comparisons) // wide)
-    figure, axes = new_figure(tall, wide, height=1.1 + tall * (0.5 + 0.24 * len(measures)), sharex=True, sharey=True,
+    figure, axes = new_figure(tall, wide, height=1.1 + tall * (0.65 + 0.24 * len(measures)), sharex=True, sharey=True,
                               squeeze=False)  # fmt: skip
     for panel, name in zip(axes.flat, comparisons, strict=False):
         for number, (model, shown) in enumerate(zip(models, MODELS, strict=False)):
@@ -30,7 +30,7 @@ def gains(table: pd.DataFrame):
             for measure, row in rows.iterrows():
                 _mark(panel, places[measure], row, shown)
         panel.axvline(0, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
-        panel.set_title(name, fontsize=8.5)
+        panel.set_title(name.replace(" (", "\n(", 1), fontsize=8.5)
         panel.grid(axis="y", visible=False)
     for panel in axes.flat[len(comparisons) :]:
         panel.set_axis_off()
