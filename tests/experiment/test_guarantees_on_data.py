@@ -1,6 +1,9 @@
 """The guarantees on the smallest profile: every table is what its numbers say, and the last one puts them together."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from unlearnlib.core import paths
@@ -75,6 +78,21 @@ def test_the_audit_keeps_the_promise_and_finds_out_the_rest(experiment, head):
     assert table.loc["Newton step", "shown"] <= PROMISE.epsilon and table.loc["retrained twice", "shown"] < 0.5
     for way in ("nothing done", "wrong sign", "one row left in", "without noise"):
         assert table.loc[way, "shown"] > PROMISE.epsilon, way
+
+
+def test_the_ledger_keeps_its_promise_one_after_the_other(experiment, head):
+    few = replace(PROMISE, noise=0.02)  # a budget that the few texts of this profile use up
+    table = certificates.audited_in_sequence(experiment, head, few, 200).set_index("way")
+    ours = table.loc[certificates.MANY]
+    assert ours["shown"] <= few.epsilon and 0.7 < ours["used"] < 1
+    assert 0 < ours["removed"] < len(head.forget), "audited where a training is due next"
+    assert np.isinf(table.loc[certificates.BY_THE_NOISE, "promised"])
+    both = pd.concat([certificates.audited(experiment, head, PROMISE, 300), table.reset_index()])
+    said = promised.measured({"removals": certificates.removals(experiment, head, PROMISE), "audited": both})
+    assert (
+        "at most shown of removals; more than promised of wrong ones (nothing done in 1 of 1"
+        in (said["certified removal"])
+    )
 
 
 def test_what_forgets_exactly_does(experiment, head):

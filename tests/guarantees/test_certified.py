@@ -1,5 +1,7 @@
 """Certified removal: the fit, the step, the bounds and the budget against other ways to have them."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
@@ -101,6 +103,35 @@ def test_epsilon_delta_and_shift_are_inverse_to_each_other_and_guos_formula_fail
     assert certified.gaussian_delta(10.0, certified.guo_shift(10.0, 1e-4)) == pytest.approx(2.2e-4, rel=0.05)
     assert certified.gaussian_epsilon(0.0, 1e-4) == 0 and certified.gaussian_epsilon(np.inf, 1e-4) == np.inf
     assert certified.gaussian_epsilon(1e-6, 1e-4) == 0
+
+
+def test_the_worst_case_grows_with_the_noise_as_is_said():
+    """With a strong penalty and much noise the residual passes the worst case of weights without noise."""
+    data, penalty, b = made(60), 10.0, noise_of(made(60), 2000.0)
+    before = certified.fit(data, penalty, b)
+    removal = certified.remove(before, data, [0], penalty)
+    left = certified.residual(removal.weights, data.without([0]), penalty, b)
+    grown = removal.worst_case * (1 + np.linalg.norm(b) / (2 * len(data))) ** 2
+    assert removal.worst_case < left <= grown
+
+
+def test_a_training_that_is_due_has_new_noise_and_the_plan_says_nothing_of_it():
+    data, names = made(), list(range(300))
+    one, other = (certified.opened(data, names, PENALTY, 0.02, 1.0, 1e-4, seed=seed) for seed in (0, 1))
+    noise = [-certified.gradient(one.weights, data, PENALTY)]
+    plans: list[list] = [[], []]
+    for name in names[:40]:
+        one, other = one.forget([name]), other.forget([name])
+        for plan, ledger in zip(plans, (one, other), strict=True):
+            plan.append((ledger.spent, ledger.promised, ledger.fits))
+        if one.spent == certified.TOLERANCE:  # just trained
+            noise.append(-certified.gradient(one.weights, one.data, PENALTY))
+    assert plans[0] == plans[1] and not np.allclose(one.weights, other.weights), "the same plan for other noise"
+    assert len(noise) > 2, "training came due, twice at least"
+    apart = [np.linalg.norm(first - second) for first, second in itertools.pairwise(noise)]
+    assert min(apart) > 0.01, "each training draws its own"
+    unequal = certified.opened(data, names, PENALTY, 1.0, 1.0, 1e-4).forget([0])
+    assert unequal.kept and certified.TOLERANCE < unequal.secret < unequal.spent
 
 
 def test_a_ledger_spends_its_budget_and_then_trains_again_with_new_noise():

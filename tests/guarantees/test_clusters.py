@@ -65,6 +65,17 @@ def test_a_wide_grid_saves_fits_and_a_narrow_one_none():
     assert shares[0] > 0.9 and max(shares[1:]) < 0.4
 
 
+def test_the_work_of_a_deletion_that_moves_nothing_is_counted_by_the_step():
+    """Of each step one distance of the point, and each centroid made anew."""
+    ids, points = blobs(count=400)
+    model = clusters.fit(ids, points, Choices(4, 0, 0.3))
+    for name in ids[:30]:
+        before, fits = model.work.distances, model.work.fits
+        model = clusters.forget(model, name)
+        if model.work.fits == fits:
+            assert model.work.distances - before == len(model.steps) * (1 + 4)
+
+
 @pytest.mark.parametrize("leaves", [1, 5, 20])
 def test_a_tree_forgets_in_every_bit_and_clusters_one_leaf_again(leaves):
     ids, points = blobs(count=200)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from unlearnlib.experiment.heads import Head
 from unlearnlib.experiment.measured import Experiment
-from unlearnlib.guarantees import audit, certified
+from unlearnlib.guarantees import audit, certified, sequence
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,13 @@ class Promise:
     delta: float = 1e-4
 
 
+class _Never(certified.Ledger):
+    """A ledger that is never trained again, whatever it has spent."""
+
+    def due(self, planned: certified.Removal, removal: certified.Removal) -> bool:
+        return False
+
+
 def removals(experiment: Experiment, head: Head, promise: Promise) -> pd.DataFrame:
     """Return what is promised after each of the forget set's texts, removed one by one in the order of their ids
     (cached).
@@ -34,29 +41,21 @@ def removals(experiment: Experiment, head: Head, promise: Promise) -> pd.DataFra
     """
 
     def compute() -> pd.DataFrame:
-        asked = dict(zip(("penalty", "noise", "epsilon", "delta"), asdict(promise).values(), strict=True))
-        due = certified.opened(head.data, head.names, **asked, seed=experiment.seed)
-        start, data, names, b = (
-            due,
-            head.data,
-            list(head.names),
-            -certified.gradient(due.weights, head.data, promise.penalty),
-        )
-        weights, spent, theirs, rows = due.weights, due.spent, due.spent, []
+        due, never = (_opened(experiment, head, promise, kind=kind) for kind in (certified.Ledger, _Never))
+        start, b = never, -certified.gradient(never.weights, head.data, promise.penalty)
+        theirs, rows = never.spent, []
         for number in range(len(head.forget) + 1):
             if number:
-                row = names.index(head.forget[number - 1])
-                removal = certified.remove(weights, data, [row], promise.penalty)
-                weights, spent, theirs = removal.weights, spent + removal.bound, theirs + removal.data_dependent
-                data = data.without([row])
-                names.pop(row)
-                due = due.forget([head.forget[number - 1]])
+                name = head.forget[number - 1]
+                place = never.names.index(name)
+                removal = certified.remove(never.weights, never.data, [place], promise.penalty)
+                theirs, never, due = theirs + removal.data_dependent, never.forget([name]), due.forget([name])
             nothing = certified.untouched(start, head.forget[:number]) if number else 0.0
-            left = certified.residual(weights, data, promise.penalty, b)
+            left = certified.residual(never.weights, never.data, promise.penalty, b)
             rows += [
-                (number, "Newton step", spent, left, 1, weights),
+                (number, "Newton step", never.spent, left, 1, never.weights),
                 (number, "trained again when due", due.spent, np.nan, due.fits, due.weights),
-                (number, "bounds of Guo et al.", theirs, left, 1, weights),
+                (number, "bounds of Guo et al.", theirs, left, 1, never.weights),
                 (number, "nothing done", nothing, nothing, 1, start.weights),
             ]
         return pd.DataFrame(
@@ -71,6 +70,12 @@ def removals(experiment: Experiment, head: Head, promise: Promise) -> pd.DataFra
     return experiment.table("certified", {"head": head.identity, "promise": asdict(promise)}, compute)
 
 
+def _opened(experiment: Experiment, head: Head, promise: Promise, noise: float | None = None, kind=certified.Ledger):
+    noise = promise.noise if noise is None else noise
+    asked = (promise.penalty, noise, promise.epsilon, promise.delta)
+    return certified.opened(head.data, head.names, *asked, seed=experiment.seed, kind=kind)
+
+
 def prices(experiment: Experiment, head: Head, promise: Promise, noises: Sequence[float]) -> pd.DataFrame:
     """Return what noise costs and buys, a row a standard deviation: accuracy on people never seen (mean over 20 draws),
     budget (the residual that it hides), removals (how many of the forget set fit into it), and seconds of CPU time of a
@@ -79,7 +84,7 @@ def prices(experiment: Experiment, head: Head, promise: Promise, noises: Sequenc
     def compute() -> pd.DataFrame:
         rows = []
         for noise in noises:
-            ledger = certified.opened(head.data, head.names, promise.penalty, noise, promise.epsilon, promise.delta)
+            ledger = _opened(experiment, head, promise, noise)
             b = noise * np.random.default_rng(experiment.seed).standard_normal((20, head.data.rows.shape[1]))
             many, started = certified.fit_many(head.data, promise.penalty, b), time.process_time()
             certified.fit(head.data, promise.penalty, b[0])
@@ -100,10 +105,10 @@ def prices(experiment: Experiment, head: Head, promise: Promise, noises: Sequenc
 
 
 def audited(experiment: Experiment, head: Head, promise: Promise, draws: int, rows: int = 2) -> pd.DataFrame:
-    """Return what the strongest of four attacks shows of each way to forget the first `rows` texts, over so many draws
-    of the noise a side (cached).
+    """Return what the strongest of four attacks shows of each way to forget the first `rows` texts in one go, over so
+    many draws of the noise a side (cached).
 
-    The noise is the least with which the removal keeps the promise, where an audit sees most. Columns: way, promised
+    The noise is the least with which this removal keeps the promise, where an audit sees most. Columns: way, promised
     (epsilon; infinite for a way that promises nothing), shown (lower bound of epsilon, 95%), gaussian (the same if the
     trade-off is that of Gaussian noise), ceiling (what so many draws can show), statistic. Beside the ways of
     unlearnlib.guarantees.audit there are `retrained twice`, in which there is nothing to find, and `without noise`.
@@ -112,8 +117,7 @@ def audited(experiment: Experiment, head: Head, promise: Promise, draws: int, ro
     def compute() -> pd.DataFrame:
         places = head.rows[:rows]
         bound = certified.remove(certified.fit(head.data, promise.penalty), head.data, places, promise.penalty).bound
-        # A twentieth more than the bound needs at b = 0, since the bound depends on b a little.
-        noise = 1.05 * bound / certified.gaussian_shift(promise.epsilon, promise.delta)
+        noise = certified.MARGIN * bound / certified.gaussian_shift(promise.epsilon, promise.delta)
 
         def of(scale: float, seed: int) -> audit.Draws:
             return audit.drawn(head.data, places, promise.penalty, scale, draws, seed)
@@ -124,14 +128,45 @@ def audited(experiment: Experiment, head: Head, promise: Promise, draws: int, ro
         shown["retrained twice"] = audit.attacked(first, audit.newton_step, promise.delta, against=again)
         shown["without noise"] = audit.attacked(of(0.0, 0), audit.newton_step, promise.delta)
         kept = {"Newton step": promise.epsilon, "retrained twice": 0.0}
-        ceiling = audit.ceiling(draws, promise.delta)
-        return pd.DataFrame(
-            [
-                (name, kept.get(name, np.inf), found.epsilon, found.gaussian, ceiling, found.statistic)
-                for name, found in shown.items()
-            ],
-            columns=["way", "promised", "shown", "gaussian", "ceiling", "statistic"],
-        )
+        return _told(shown, kept, audit.ceiling(draws, promise.delta))
 
     key = {"head": head.identity, "promise": asdict(promise), "draws": draws, "rows": rows}
     return experiment.table("certified-audit", key, compute)
+
+
+MANY, BY_THE_NOISE = "one after the other", "the same, trained again by the noise"
+
+
+def audited_in_sequence(experiment: Experiment, head: Head, promise: Promise, draws: int) -> pd.DataFrame:
+    """Return what the strongest of five attacks shows of the ledger itself, at the promise's own noise (cached): the
+    columns of `audited`, and used, the largest share that the bounds with noise had in what was planned, of all draws
+    (below 1: the plan held; NaN for the control).
+
+    Ways: MANY, the removals up to the last before training is due, when most is spent; and as a control BY_THE_NOISE,
+    a ledger that trains again by its own bounds, as Guo et al.'s algorithm does, after as many removals as part the
+    draws best (see unlearnlib.guarantees.sequence).
+    """
+
+    def compute() -> pd.DataFrame:
+        whole = sequence.History(head.data, tuple(head.rows), *asdict(promise).values())
+        first, other = sequence.longest(whole), sequence.parted(whole, 100, experiment.seed)
+        shown = {
+            MANY: sequence.attacked(first, draws, experiment.seed),
+            BY_THE_NOISE: sequence.attacked(other, draws, experiment.seed, sequence.BySecret),
+        }
+        table = _told(shown, {MANY: promise.epsilon}, audit.ceiling(draws, promise.delta))
+        return table.assign(
+            used=[sequence.used(first, draws, experiment.seed).max(), np.nan],
+            removed=[len(first.order), len(other.order)],
+        )
+
+    key = {"head": head.identity, "promise": asdict(promise), "draws": draws}
+    return experiment.table("certified-sequence", key, compute)
+
+
+def _told(shown: dict[str, audit.Audited], kept: dict[str, float], ceiling: float) -> pd.DataFrame:
+    rows = [
+        (name, kept.get(name, np.inf), found.epsilon, found.gaussian, ceiling, found.statistic)
+        for name, found in shown.items()
+    ]
+    return pd.DataFrame(rows, columns=["way", "promised", "shown", "gaussian", "ceiling", "statistic"])

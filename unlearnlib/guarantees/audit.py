@@ -185,10 +185,15 @@ def attacked(of: Draws, way: Way, delta: float, level: float = 0.05, against: np
     that the weights would have come from (minus the gradient without it), along the mean residual; the weights along
     the best linear direction between the sides; the margin and the loss of the first removed row.
     """
-    rest, (x, y) = of.data.without(of.rows), (of.data.rows[of.rows[0]], of.data.labels[of.rows[0]])
     unlearned = against
     if unlearned is None:
         unlearned = np.array([way(weights, of.data, of.rows, of.penalty) for weights in of.fitted])
+    return strongest(*statistics(unlearned, of), delta, level)
+
+
+def statistics(unlearned: np.ndarray, of: Draws) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the four statistics of `attacked`, by name: of unlearned models [k, d], and of the retrained ones."""
+    rest, (x, y) = of.data.without(of.rows), (of.data.rows[of.rows[0]], of.data.labels[of.rows[0]])
     sides = (unlearned, of.retrained)
     half = len(unlearned) // 2
     noise = [-certified.gradient(side, rest, of.penalty) for side in sides]
@@ -196,7 +201,7 @@ def attacked(of: Draws, way: Way, delta: float, level: float = 0.05, against: np
     # What a side has in common is known to the attacker: the spread within the sides, from the first half alone.
     spread = sum(np.cov(side[:half].T) for side in sides) + 1e-12 * np.eye(unlearned.shape[1])
     between = np.linalg.solve(spread, sides[0][:half].mean(0) - sides[1][:half].mean(0))
-    statistics = [
+    first, second = (
         {
             "residual": noise[side] @ along,
             "weights": sides[side] @ between,
@@ -204,5 +209,5 @@ def attacked(of: Draws, way: Way, delta: float, level: float = 0.05, against: np
             "loss": np.logaddexp(0, -y * (sides[side] @ x)),
         }
         for side in (0, 1)
-    ]
-    return strongest(*statistics, delta, level)
+    )
+    return first, second

@@ -17,6 +17,12 @@ What the proof takes for granted, and a certificate therefore does not say: the 
 saw what is forgotten; b, and the model before the removal, are not published; requests do not depend on published
 models; and r is treated as a fixed shift although it depends (smoothly, and little) on b. The last is not needed where
 noise is added to the weights instead: `output_noise`.
+
+When to train again must not depend on b. In Guo et al.'s algorithm it does: the bound is taken at the weights, which b
+has tilted, so a model that was not trained again is one whose b was such that it had not to be. Who knows the data can
+ask that of any model, and refutes the promise (unlearnlib.guarantees.sequence does). So a Ledger plans by the bounds at
+weights without noise, MARGIN times: the plan is the same for every b, and what it assumes instead, that the bounds with
+noise stay below it, is looked at (`kept`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +39,7 @@ LIPSCHITZ = 1 / (
 )  # of the second derivative of log(1 + exp(-z)): its largest slope, at z = log(2 + sqrt 3)
 GUO_LIPSCHITZ = 1 / 4  # what Guo et al. use: valid and looser
 TOLERANCE = 1e-10  # norm of the gradient at which a fit has converged
+MARGIN = 1.1  # how much more a removal may leave with noise than without it
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,10 @@ def fit_many(data: Data, penalty: float, b: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Removal:
     """What one removal gives: `weights` [d]; upper bounds on the norm of the residual gradient, from the loosest to the
-    tightest (`worst_case`, of rows no longer than 1 alone; `data_dependent`, both of Guo et al.; `bound`, ours)."""
+    tightest (`worst_case`, of rows no longer than 1 alone; `data_dependent`, both of Guo et al.; `bound`, ours).
+
+    The worst case is that of weights without noise: with b it is (1 + |b| / 2n)^2 times as much, for n rows.
+    """
 
     weights: np.ndarray
     worst_case: float
@@ -276,19 +286,22 @@ def _bisect(holds: Callable[[float], bool], good: float, bad: float) -> float:
 class Ledger:
     """A model that forgets again and again, and what of its promise is left.
 
-    `spent`: upper bound on the norm of the residual of all removals since the last fit, beginning with what the fit
-    left; `noise`: the standard deviation of b. All that was removed shares one (epsilon, delta): bounds add up,
-    epsilons do not. `fits` counts the trainings, the first one included.
+    `spent`: upper bound on the norm of the residual of all removals since the last fit, planned at `plain`, the weights
+    without noise, so that it, the promise, and when training is due say nothing of the noise; `secret`: the same at the
+    weights themselves, not to be published; `noise`: the standard deviation of b. All that was removed shares one
+    (epsilon, delta): bounds add up, epsilons do not. `fits` counts the trainings, the first one included.
     """
 
     data: Data
     names: tuple[str, ...]
     weights: np.ndarray
+    plain: np.ndarray
     penalty: float
     noise: float
     epsilon: float
     delta: float
-    spent: float = 0.0
+    spent: float = TOLERANCE
+    secret: float = TOLERANCE
     fits: int = 1
     generator: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
 
@@ -302,6 +315,16 @@ class Ledger:
         """The epsilon, at the ledger's delta, that holds for all that has been removed since the last fit."""
         return gaussian_epsilon(self.spent / self.noise if self.noise else np.inf, self.delta)
 
+    @property
+    def kept(self) -> bool:
+        """Whether the bounds with noise stayed below the plan: what the promise assumes of nearly every noise. To train
+        again where they did not would tell of it."""
+        return self.secret <= self.spent
+
+    def due(self, planned: Removal, removal: Removal) -> bool:
+        """Return whether a removal asks for more than is left, from the `planned` one, without noise, alone."""
+        return self.spent + MARGIN * planned.bound > self.budget
+
     def forget(self, names: Iterable[str]) -> "Ledger":
         """Return the ledger after these rows were removed: by a Newton step where the budget allows it, by a fit with
         new noise where it does not. UserError for a name that it does not have."""
@@ -313,29 +336,41 @@ class Ledger:
             )
         rows = [row for row, name in enumerate(self.names) if name in chosen]
         rest = self.data.without(rows)
-        kept = tuple(name for name in self.names if name not in chosen)
-        removal = remove(self.weights, self.data, rows, self.penalty)
-        after = replace(self, data=rest, names=kept)
-        if self.spent + removal.bound <= self.budget:
-            return replace(after, weights=removal.weights, spent=self.spent + removal.bound)
-        weights, left = _fitted(rest, self.penalty, self.noise, self.generator)
-        return replace(after, weights=weights, spent=left, fits=self.fits + 1)
+        after = replace(self, data=rest, names=tuple(name for name in self.names if name not in chosen))
+        planned, removal = (remove(weights, self.data, rows, self.penalty) for weights in (self.plain, self.weights))
+        if self.due(planned, removal):
+            return after._trained()
+        spent, secret = self.spent + MARGIN * planned.bound, self.secret + removal.bound
+        return replace(after, weights=removal.weights, plain=planned.weights, spent=spent, secret=secret)
+
+    def _trained(self) -> "Ledger":
+        b = self.noise * self.generator.standard_normal(self.data.rows.shape[1])
+        weights, plain = fit(self.data, self.penalty, b), fit(self.data, self.penalty)
+        return replace(self, weights=weights, plain=plain, spent=TOLERANCE, secret=TOLERANCE, fits=self.fits + 1)
 
 
 def opened(
-    data: Data, names: Sequence[str], penalty: float, noise: float, epsilon: float, delta: float, seed: int = 0
+    data: Data,
+    names: Sequence[str],
+    penalty: float,
+    noise: float,
+    epsilon: float,
+    delta: float,
+    seed: int | np.random.Generator = 0,
+    kind: type[Ledger] = Ledger,
 ) -> Ledger:
     """Return the ledger of a model fitted on `data` with noise of this standard deviation, of which nothing was
-    removed.
+    removed; `kind`: one that decides in another way when training is due.
 
     UserError for a negative noise, and for an epsilon or delta out of range. Noise 0 is allowed, and promises nothing.
     """
     _check(epsilon, delta)
     if noise < 0:
         raise UserError(f"noise {noise!r}: a standard deviation is 0 or more")
+    nothing = np.zeros(data.rows.shape[1])
     generator = np.random.default_rng(seed)
-    weights, left = _fitted(data, penalty, noise, generator)
-    return Ledger(data, tuple(names), weights, penalty, noise, epsilon, delta, left, generator=generator)
+    ledger = kind(data, tuple(names), nothing, nothing, penalty, noise, epsilon, delta, fits=0, generator=generator)
+    return ledger._trained()
 
 
 def untouched(ledger: Ledger, names: Iterable[str]) -> float:
@@ -348,12 +383,6 @@ def untouched(ledger: Ledger, names: Iterable[str]) -> float:
 def epsilon_of(bound: float, noise: float, delta: float) -> float:
     """Return the epsilon that a bound on the residual gives at this noise and delta; infinity without noise."""
     return gaussian_epsilon(bound / noise if noise else np.inf, delta)
-
-
-def _fitted(data: Data, penalty: float, noise: float, generator: np.random.Generator) -> tuple[np.ndarray, float]:
-    b = noise * generator.standard_normal(data.rows.shape[1])
-    weights = fit(data, penalty, b)
-    return weights, residual(weights, data, penalty, b)
 
 
 def accuracy(weights, data: Data) -> float:
