@@ -1,5 +1,6 @@
 """The second program: it agrees with the first to the bit, and finds out a changed log, manifest, model or text."""
 
+import hashlib
 import json
 
 import pytest
@@ -93,8 +94,6 @@ def swapped(log):
 @pytest.mark.parametrize("change", [learning_rate, swapped])
 @pytest.mark.parametrize("hash_too", [False, True], ids=["the log alone", "its hash too"])
 def test_a_manipulated_log_is_found_out(written, change, hash_too, capsys):
-    import hashlib
-
     path, texts = written
     log = path.parent / "schedule.json"
     changed(log, change)
@@ -131,6 +130,54 @@ def test_a_manipulated_manifest_is_found_out(written, change, says):
     with pytest.raises(UserError, match=says) as caught:
         checking.verify(path, texts)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda told: told["made with"].update(threads="many"), "made with 'many' threads"),
+        (lambda told: told["made with"].update(threads="0"), "made with '0' threads"),
+        (lambda told: told["made with"].update(threads=2), "the manifest lacks 'made with threads' as it should"),
+        (lambda told: told.update(removed=3), "lacks 'removed'"),
+        (lambda told: told.update(removed=[3]), "lacks 'removed'"),
+        (lambda told: told.update(texts=[]), "lacks 'texts'"),
+        (lambda told: told["base"].update(model=3), "lacks 'base model'"),
+        (lambda told: told["log"].update(file=3), "lacks 'log file'"),
+    ],
+)
+def test_a_damaged_manifest_is_one_line(written, change, says, capsys):
+    path, texts = written
+    changed(path, change)
+    assert main([str(path), "--texts", str(texts)]) == 1
+    line = capsys.readouterr().out
+    assert says in line and line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda log: log["steps"][1].update(ids=None), "'step 1 ids' is not as it should be"),
+        (lambda log: log["steps"][1].update(learning_rate="x"), "'step 1 learning_rate' is not as it should be"),
+        (lambda log: log.update(removed=None), "'removed' is not as it should be"),
+        (lambda log: log.pop("plan"), "'plan' is not as it should be"),
+        (lambda log: log.update(steps=None), "'steps' is not as it should be"),
+        (lambda log: log["steps"][0].update(width=2), "step 0 of the log is 2 tokens wide, and has a text of"),
+    ],
+)
+def test_a_damaged_log_is_one_line_also_where_the_manifest_has_its_hash(written, change, says, capsys):
+    path, texts = written
+    log = path.parent / "schedule.json"
+    changed(log, change)
+    changed(path, lambda told: told["log"].update(sha256=hashlib.sha256(log.read_bytes()).hexdigest()))
+    assert main([str(path), "--texts", str(texts)]) == 1
+    line = capsys.readouterr().out
+    assert says in line and line.count("\n") == 1
+
+
+def test_a_file_beside_the_texts_that_is_no_text_hinders_nothing(written):
+    path, texts = written
+    (texts / "a.jsonl").write_bytes(b'{"text": "\xff\xfe"}\n\x00\n')
+    assert "verified" in checking.verify(path, texts)
 
 
 def test_a_manipulated_model_is_found_out_also_where_the_manifest_names_it(written):

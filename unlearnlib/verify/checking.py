@@ -26,15 +26,19 @@ from torch.nn.functional import cross_entropy
 from unlearnlib.core.errors import UserError
 from unlearnlib.data.batches import encode_text
 
-FIELDS = {
-    "log": ("file", "sha256", "steps"),
-    "removed": (),
-    "texts": (),
-    "tokens": (),
-    "base": ("model", "parameters"),
-    "model": ("file", "parameters", "optimizer"),
-    "made with": ("torch", "transformers", "device", "threads"),
+# What a manifest and a log hold, by name: a type, a dict of more such, or [type] for a list and {type} for a mapping.
+Number = (int, float)
+MANIFEST = {
+    "log": {"file": str, "sha256": str, "steps": int},
+    "removed": [str],
+    "texts": {str},
+    "tokens": str,
+    "base": {"model": str, "parameters": str},
+    "model": {"file": str, "parameters": str, "optimizer": str},
+    "made with": {"torch": str, "transformers": str, "device": str, "threads": str},
 }
+STEP = {"step": int, "ids": [str], "width": int, "learning_rate": Number}
+LOG = {"removed": [str], "plan": {"learning_rate": Number, "weight_decay": Number, "gradient_clip": Number}}
 
 
 def verify(manifest: Path, texts: Path) -> str:
@@ -57,6 +61,7 @@ def verify(manifest: Path, texts: Path) -> str:
     _same(told["base"]["parameters"], digest(dict(model.named_parameters())), "the base model")
     tokens = {name: encode_text(tokenizer, words[name]) for name in sorted(words)}
     _same(told["tokens"], hashlib.sha256(json.dumps(tokens, sort_keys=True).encode()).hexdigest(), "a token")
+    _check_widths(log["steps"], tokens)
     taken, moments = retrain(model, log["steps"], log["plan"], tokens)
     for what, tensors in (("parameters", dict(model.named_parameters())), ("optimizer", moments)):
         if digest(tensors) != told["model"][what]:
@@ -120,12 +125,29 @@ def _read(path: Path) -> dict:
         raise UserError(f"no manifest {path.name!r} there: give the path of a manifest.json") from None
     except ValueError:
         raise UserError(f"the manifest {path.name!r} is not JSON: it is damaged, or another file") from None
-    for name, inner in FIELDS.items():
-        part = told.get(name) if isinstance(told, dict) else None
-        lacking = [one for one in inner if not isinstance(part, dict) or one not in part]
-        if part is None or lacking:
-            raise UserError(f"the manifest lacks {' '.join([name, *lacking[:1]])!r}: it is damaged, or of another kind")
+    if lacking := _lacking(told, MANIFEST):
+        raise UserError(f"the manifest lacks {lacking!r} as it should be: it is damaged, or of another kind")
+    threads = told["made with"]["threads"]
+    if not (threads.isdecimal() and int(threads)):
+        raise UserError(f"the manifest was made with {threads!r} threads: it is damaged")
     return told
+
+
+def _lacking(told: Any, wanted: Any, name: str = "") -> str:
+    """Return the name of the first part that is not there, or not of its type; empty where all is as it should be."""
+    if isinstance(wanted, dict):
+        if not isinstance(told, dict):
+            return name or "all"
+        inner = (_lacking(told.get(key), kind, f"{name} {key}".strip()) for key, kind in wanted.items())
+        return next(filter(None, inner), "")
+    if isinstance(wanted, list):
+        fits = isinstance(told, list) and all(isinstance(one, wanted[0]) for one in told)
+    elif isinstance(wanted, set):
+        (kind,) = wanted
+        fits = isinstance(told, dict) and all(isinstance(one, kind) for one in told.values())
+    else:
+        fits = isinstance(told, wanted) and not isinstance(told, bool)
+    return "" if fits else name
 
 
 def _log(folder: Path, told: Mapping) -> dict:
@@ -137,13 +159,13 @@ def _log(folder: Path, told: Mapping) -> dict:
     _same(told["log"]["sha256"], hashlib.sha256(written).hexdigest(), f"the log {path.name}")
     try:
         log = json.loads(written)
-        numbers = [step["step"] for step in log["steps"]]
-        complete = all({"ids", "width", "learning_rate"} <= set(step) for step in log["steps"])
-        complete &= {"learning_rate", "weight_decay", "gradient_clip"} <= set(log["plan"]) and "removed" in log
-    except (ValueError, KeyError, TypeError):
-        complete = False
-    if not complete:
-        raise UserError(f"the log {path.name} cannot be read as one of a training")
+    except ValueError:
+        raise UserError(f"the log {path.name} cannot be read as one of a training") from None
+    lacking = _lacking(log, LOG) or ("" if isinstance(log.get("steps"), list) else "steps")
+    steps = (_lacking(step, STEP, f"step {number}") for number, step in enumerate([] if lacking else log["steps"]))
+    if lacking := lacking or next(filter(None, steps), ""):
+        raise UserError(f"the log {path.name} cannot be read as one of a training: {lacking!r} is not as it should be")
+    numbers = [step["step"] for step in log["steps"]]
     if numbers != list(range(len(numbers))) or len(numbers) != told["log"]["steps"]:
         raise UserError(f"the log {path.name} has a step too few or too many: {len(numbers)} of {told['log']['steps']}")
     return log
@@ -164,6 +186,15 @@ def _check_ids(told: Mapping, named: set[str], removed: set[str], log: Mapping) 
         raise UserError(f"text {without[0]!r} of the log is neither removed nor named by its hash in the manifest")
 
 
+def _check_widths(steps, tokens: Mapping[str, list[int]]) -> None:
+    for step in steps:
+        longest = max((len(tokens[name]) for name in step["ids"] if name in tokens), default=0)
+        if longest > step["width"]:
+            raise UserError(
+                f"step {step['step']} of the log is {step['width']} tokens wide, and has a text of {longest}"
+            )
+
+
 def _check_weights(folder: Path, told: Mapping) -> None:
     path = folder / Path(told["model"]["file"]).name
     try:
@@ -177,7 +208,7 @@ def _texts(hashes: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the words behind the hashes, by id, from wherever in the folder's files they stand."""
     known = {}
     for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_bytes().splitlines():  # a file that is no text holds none that is looked for
             try:
                 text = json.loads(line).get("text")
             except (ValueError, AttributeError):
