@@ -13,6 +13,7 @@ from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import setting, study
 from unlearnlib.figures import looks, unlearning
+from unlearnlib.guarantees import promises
 from unlearnlib.statistics.paired import holm, paired_t_test
 
 MEASURED = ("09_distances", "09_utility")  # distances to the retrained model; next-token accuracy
@@ -258,6 +259,14 @@ def test_what_turns_in_the_real_model_stands_beside_and_what_is_open_is_counted(
     assert last.startswith(f"{same} of the {len(pairs)} criteria that profile `smollm2` can judge have the same word")
     assert last.endswith(f"; {unsettled} are open in one of them, {len(rows)} turn (above).")
     assert same + unsettled + len(rows) == len(pairs)
+
+
+def test_the_guarantees_have_their_price_and_what_was_measured(tmp_path):
+    row = dict.fromkeys(("guarantee", "promise", "about", "assumes", "ends", "price"), "x") | {"measured": "a | b"}
+    pd.DataFrame([row]).to_csv(tmp_path / "14_promises.csv", index=False)
+    assert readme.guarantees_table(tmp_path).splitlines()[-1] == r"| x | x | x | x | x | a \| b |"
+    told = readme.guarantees_table(paths.ROOT / "results").splitlines()
+    assert len(told) == 2 + len(promises.PROMISES) and told[-1].endswith("measure what they do | - |")
 
 
 def test_more_seeds_stand_beside_where_they_turn_a_word(tmp_path):

@@ -151,7 +151,10 @@ def test_a_life_starts_where_fine_tuning_ended_and_each_request_is_as_far_as_the
         experiment.evaluate(experiment.finetuned, ["forget"]).query("metric == 'answer_probability'")["value"].mean()
     )
     assert start["remaining"][lifelong.NOTHING] == pytest.approx(known, abs=1e-6)
-    assert set(table[table["round"] == 2]["measure"]) == {"removed", "new", "others"}
+    assert set(table[table["round"] == 2]["measure"]) == {"removed", "first removed", "new", "others"}
+    wide = table.set_index(["round", "measure", "method"])["value"]
+    assert (wide[1, "first removed"] == wide[1, "removed"]).all(), "after one request they are the same points"
+    assert (wide[2, "first removed"] != wide[2, "removed"]).any()
     new = table[(table["measure"] == "new") & (table["round"] == 2)]["value"]
     assert (new > 1 / 6).all(), "every model learns its lessons"
 

@@ -115,6 +115,14 @@ def test_the_worst_case_grows_with_the_noise_as_is_said():
     assert removal.worst_case < left <= grown
 
 
+def test_a_plan_is_exceeded_as_seldom_as_is_asked_where_logarithms_are_normal():
+    generator = np.random.default_rng(0)
+    drawn = np.exp(0.3 * generator.standard_normal((20000, 11)))
+    over = [one[-1] > certified.planned(one[:-1], 0.05) for one in drawn]
+    assert np.mean(over) == pytest.approx(0.05, abs=0.006)
+    assert certified.planned(np.full(5, 2.0), 1e-5) == pytest.approx(2.0)
+
+
 def test_a_training_that_is_due_has_new_noise_and_the_plan_says_nothing_of_it():
     data, names = made(), list(range(300))
     one, other = (certified.opened(data, names, PENALTY, 0.02, 1.0, 1e-4, seed=seed) for seed in (0, 1))
@@ -126,6 +134,9 @@ def test_a_training_that_is_due_has_new_noise_and_the_plan_says_nothing_of_it():
             plan.append((ledger.spent, ledger.promised, ledger.fits))
         if one.spent == certified.TOLERANCE:  # just trained
             noise.append(-certified.gradient(one.weights, one.data, PENALTY))
+    for seed in range(3):  # the noise of the shadows is public: no ledger's own
+        ledger = certified.opened(data, names, PENALTY, 0.02, 1.0, 1e-4, seed=seed)
+        assert np.abs(ledger.shadows - ledger.weights).max(1).min() > 1e-4
     assert plans[0] == plans[1] and not np.allclose(one.weights, other.weights), "the same plan for other noise"
     assert len(noise) > 2, "training came due, twice at least"
     apart = [np.linalg.norm(first - second) for first, second in itertools.pairwise(noise)]

@@ -279,6 +279,18 @@ def _side_by_side(both: pd.DataFrame, one: str, other: str) -> list[str]:
     return lines
 
 
+def guarantees_table(folder: Path) -> str:
+    """Return what can be promised, in markdown: what of, under which assumptions, at which price, and what the run
+    measured of it (table 14_promises)."""
+    table = _read(folder, "14_promises")
+    named = {"about": "of what", "assumes": "as long as"}
+    heads = {name: named.get(name, name) for name in ("guarantee", "promise", "about", "assumes", "price", "measured")}
+    lines = ["| " + " | ".join(heads.values()) + " |", "|---" * len(heads) + "|"]
+    for _, row in table.iterrows():
+        lines.append("| " + " | ".join(str(row[name]).replace("|", r"\|") for name in heads) + " |")
+    return "\n".join(lines)
+
+
 def _number(row: pd.Series) -> str:
     """The number of a criterion with its interval."""
     if row["interval"] == "worse and better":
@@ -319,6 +331,7 @@ TABLES = {
     "verdicts": verdicts_table,
     "seeds": more_seeds_table,
     "real": real_model_table,
+    "guarantees": guarantees_table,
 }
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,13 +23,6 @@ class Promise:
     delta: float = 1e-4
 
 
-class _Never(certified.Ledger):
-    """A ledger that is never trained again, whatever it has spent."""
-
-    def due(self, planned: certified.Removal, removal: certified.Removal) -> bool:
-        return False
-
-
 def removals(experiment: Experiment, head: Head, promise: Promise) -> pd.DataFrame:
     """Return what is promised after each of the forget set's texts, removed one by one in the order of their ids
     (cached).
@@ -41,8 +34,9 @@ def removals(experiment: Experiment, head: Head, promise: Promise) -> pd.DataFra
     """
 
     def compute() -> pd.DataFrame:
-        due, never = (_opened(experiment, head, promise, kind=kind) for kind in (certified.Ledger, _Never))
-        start, b = never, -certified.gradient(never.weights, head.data, promise.penalty)
+        due = start = _opened(experiment, head, promise)
+        never = _Endless(**vars(start))
+        b = -certified.gradient(start.weights, head.data, promise.penalty)
         theirs, rows = never.spent, []
         for number in range(len(head.forget) + 1):
             if number:
@@ -52,28 +46,30 @@ def removals(experiment: Experiment, head: Head, promise: Promise) -> pd.DataFra
                 theirs, never, due = theirs + removal.data_dependent, never.forget([name]), due.forget([name])
             nothing = certified.untouched(start, head.forget[:number]) if number else 0.0
             left = certified.residual(never.weights, never.data, promise.penalty, b)
+            other, none = (certified.epsilon_of(bound, promise.noise, promise.delta) for bound in (theirs, nothing))
             rows += [
-                (number, "Newton step", never.spent, left, 1, never.weights),
-                (number, "trained again when due", due.spent, np.nan, due.fits, due.weights),
-                (number, "bounds of Guo et al.", theirs, left, 1, never.weights),
-                (number, "nothing done", nothing, nothing, 1, start.weights),
+                (number, "Newton step", never.spent, left, never.promised, 1, never.weights),
+                (number, "trained again when due", due.spent, np.nan, due.promised, due.fits, due.weights),
+                (number, "bounds of Guo et al.", theirs, left, other, 1, never.weights),
+                (number, "nothing done", nothing, nothing, none, 1, start.weights),
             ]
-        return pd.DataFrame(
-            [
-                (number, way, bound, residual, certified.epsilon_of(bound, promise.noise, promise.delta), fits,
-                 certified.accuracy(at, head.asked))
-                for number, way, bound, residual, fits, at in rows
-            ],
-            columns=["removed", "way", "bound", "residual", "epsilon", "fits", "accuracy"],
-        )  # fmt: skip
+        table = pd.DataFrame(rows, columns=["removed", "way", "bound", "residual", "epsilon", "fits", "weights"])
+        told = [certified.accuracy(weights, head.asked) for weights in table.pop("weights")]
+        return table.assign(accuracy=told)
 
     return experiment.table("certified", {"head": head.identity, "promise": asdict(promise)}, compute)
 
 
-def _opened(experiment: Experiment, head: Head, promise: Promise, noise: float | None = None, kind=certified.Ledger):
-    noise = promise.noise if noise is None else noise
-    asked = (promise.penalty, noise, promise.epsilon, promise.delta)
-    return certified.opened(head.data, head.names, *asked, seed=experiment.seed, kind=kind)
+class _Endless(certified.Ledger):
+    """A ledger whose budget has no end."""
+
+    @property
+    def budget(self) -> float:
+        return np.inf
+
+
+def _opened(experiment: Experiment, head: Head, promise: Promise) -> certified.Ledger:
+    return certified.opened(head.data, head.names, *asdict(promise).values(), seed=experiment.seed)
 
 
 def prices(experiment: Experiment, head: Head, promise: Promise, noises: Sequence[float]) -> pd.DataFrame:
@@ -84,7 +80,7 @@ def prices(experiment: Experiment, head: Head, promise: Promise, noises: Sequenc
     def compute() -> pd.DataFrame:
         rows = []
         for noise in noises:
-            ledger = _opened(experiment, head, promise, noise)
+            ledger = _opened(experiment, head, replace(promise, noise=noise))
             b = noise * np.random.default_rng(experiment.seed).standard_normal((20, head.data.rows.shape[1]))
             many, started = certified.fit_many(head.data, promise.penalty, b), time.process_time()
             certified.fit(head.data, promise.penalty, b[0])
@@ -117,7 +113,8 @@ def audited(experiment: Experiment, head: Head, promise: Promise, draws: int, ro
     def compute() -> pd.DataFrame:
         places = head.rows[:rows]
         bound = certified.remove(certified.fit(head.data, promise.penalty), head.data, places, promise.penalty).bound
-        noise = certified.MARGIN * bound / certified.gaussian_shift(promise.epsilon, promise.delta)
+        # A quarter more than the bound needs at weights without noise, since the bound depends on it a little.
+        noise = 1.25 * bound / certified.gaussian_shift(promise.epsilon, promise.delta)
 
         def of(scale: float, seed: int) -> audit.Draws:
             return audit.drawn(head.data, places, promise.penalty, scale, draws, seed)
@@ -149,16 +146,12 @@ def audited_in_sequence(experiment: Experiment, head: Head, promise: Promise, dr
 
     def compute() -> pd.DataFrame:
         whole = sequence.History(head.data, tuple(head.rows), *asdict(promise).values())
-        first, other = sequence.longest(whole), sequence.parted(whole, 100, experiment.seed)
-        shown = {
-            MANY: sequence.attacked(first, draws, experiment.seed),
-            BY_THE_NOISE: sequence.attacked(other, draws, experiment.seed, sequence.BySecret),
-        }
-        table = _told(shown, {MANY: promise.epsilon}, audit.ceiling(draws, promise.delta))
-        return table.assign(
-            used=[sequence.used(first, draws, experiment.seed).max(), np.nan],
-            removed=[len(first.order), len(other.order)],
-        )
+        first, other = sequence.longest(whole), sequence.parted(whole, 400, experiment.seed)
+        ours, used = sequence.attacked(first, draws, experiment.seed)
+        leaking, _ = sequence.attacked(other, draws, experiment.seed, by_the_noise=True)
+        shown, kept = {MANY: ours, BY_THE_NOISE: leaking}, {MANY: promise.epsilon}
+        table = _told(shown, kept, audit.ceiling(draws, promise.delta))
+        return table.assign(used=[used, np.nan], removed=[len(first.order), len(other.order)])
 
     key = {"head": head.identity, "promise": asdict(promise), "draws": draws}
     return experiment.table("certified-sequence", key, compute)

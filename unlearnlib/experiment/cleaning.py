@@ -32,7 +32,8 @@ def mislabelled(experiment: Experiment, head: Head, share: float = 0.1, promise:
     self-influence g'H^-1 g (how much the loss of a row falls because the head was trained on it), drawn ones, or the
     very ones. Measures: found (share of the removed that were wrong), accuracy (on people never trained on), apart (to
     the head retrained without the same rows, over the distance of doing nothing to that; 0: the same), epsilon (what
-    the step can promise, at the promise's noise and delta; infinite: nothing). Methods whose name ends in ANEW are
+    the bound on this step would promise at the promise's delta if the head had its noise, which it has not; infinite:
+    nothing). Methods whose name ends in ANEW are
     those retrained heads, `never wrong` is one of right labels. UserError for a share out of range.
     """
     promise = promise or Promise()

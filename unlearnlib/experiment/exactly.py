@@ -115,7 +115,8 @@ def shares(experiment: Experiment, layouts: Sequence[tuple[int, int]], keys: int
     for shards, slices in layouts:
         for count in (1, len(forget)):
             for placed, by in (("text", own), ("person", units)):
-                found = [sisa.share_of(Layout(shards, slices, key), by, forget[:count]) for key in range(keys)]
+                drawn = range(keys * experiment.seed, keys * (experiment.seed + 1))  # every seed has keys of its own
+                found = [sisa.share_of(Layout(shards, slices, key), by, forget[:count]) for key in drawn]
                 # One place, like one request, where all of the person's go; of one alone the others are redone too.
                 requests = count if placed == "text" else 1 if count == len(forget) else None
                 # The formula is of many texts: of these, those that are forgotten are not learned again.

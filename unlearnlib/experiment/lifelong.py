@@ -53,8 +53,9 @@ def lived(experiment: Experiment, of: Rounds) -> pd.DataFrame:
     """Return what three models know after each round (cached): rows (round, method, measure, value), the round 0 being
     before all.
 
-    Measures, mean answer probabilities: removed (points of requests so far), remaining (of those that come later), new
-    (what was learnt since), others (retained people). Methods: `nothing done` only learns; `unlearned` takes at each
+    Measures, mean answer probabilities: removed (points of requests so far), first removed (of the first request alone:
+    whether what went stays away), remaining (of those that come later), new (what was learnt since), others (retained
+    people). Methods: `nothing done` only learns; `unlearned` takes at each
     request one step along the recorded gradients of its points (first epoch, embedding, preconditioned), from where it
     stands, until they are as improbable as for the reference of that moment; `retrained` never read any of the forget
     set, and learns the same lessons. It is the reference for the removed points; the remaining ones it never knew.
@@ -91,6 +92,7 @@ def _lived(experiment: Experiment, of: Rounds) -> Iterator[tuple]:
             }
         groups = {
             "removed": sum(of.requests[:number], ()),
+            "first removed": of.requests[0] if number else (),
             "remaining": sum(of.requests[number:], ()),
             "new": sum(of.lessons[:number], ()),
             "others": tuple(record.id for record in experiment.split.retain),

@@ -34,6 +34,7 @@ WAY = Look("", "#0072B2", "o")
 LIMITS = {"KL": (0, np.inf), "apart": (0, np.inf), "parity gap": (-1, 1), "opportunity gap": (-1, 1)}
 PARTS = {
     "removed": "removed so far",
+    "first removed": "the first request",
     "remaining": "Dave's that remain",
     "new": "learnt since",
     "others": "retained people",

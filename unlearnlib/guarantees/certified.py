@@ -20,15 +20,16 @@ noise is added to the weights instead: `output_noise`.
 
 When to train again must not depend on b. In Guo et al.'s algorithm it does: the bound is taken at the weights, which b
 has tilted, so a model that was not trained again is one whose b was such that it had not to be. Who knows the data can
-ask that of any model, and refutes the promise (unlearnlib.guarantees.sequence does). So a Ledger plans by the bounds at
-weights without noise, MARGIN times: the plan is the same for every b, and what it assumes instead, that the bounds with
-noise stay below it, is looked at (`kept`).
+ask that of any model, and refutes the promise (unlearnlib.guarantees.sequence does). So a Ledger plans by heads with
+noise of their own, its shadows: what nearly every noise would have spent. The plan is the same whatever b is. What it
+assumes instead, that the bounds spread over the noise as a log-normal does, is looked at (`kept`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import stats
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit, log_ndtr, ndtr
 
@@ -39,7 +40,8 @@ LIPSCHITZ = 1 / (
 )  # of the second derivative of log(1 + exp(-z)): its largest slope, at z = log(2 + sqrt 3)
 GUO_LIPSCHITZ = 1 / 4  # what Guo et al. use: valid and looser
 TOLERANCE = 1e-10  # norm of the gradient at which a fit has converged
-MARGIN = 1.1  # how much more a removal may leave with noise than without it
+SHADOWS = 50  # heads with noise of their own, by which a ledger plans
+PLANNED = 0.1  # the part of a promise's delta that is for noise whose bounds come to more than was planned
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,18 @@ def remove(weights, data: Data, rows: Sequence[int], penalty: float) -> Removal:
     return Removal(weights + step, *bounds(step, rest, len(gone), penalty))
 
 
+def remove_many(weights: np.ndarray, data: Data, rows: Sequence[int], penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `remove` gives for many weights [k, d] at once: the weights [k, d], and `bound` of each [k]."""
+    rest, gone = data.without(rows), data.only(rows)
+    at = expit(weights @ rest.rows.T)
+    products = (rest.rows[:, :, None] * rest.rows[:, None, :]).reshape(len(rest), -1)
+    width = rest.rows.shape[1]
+    curved = ((at * (1 - at)) @ products).reshape(-1, width, width) + penalty * len(rest) * np.eye(width)
+    steps = np.linalg.solve(curved, gradient(weights, gone, penalty)[:, :, None])[:, :, 0]
+    moved = steps @ rest.rows.T
+    return weights + steps, LIPSCHITZ / 2 * _spectral(rest) * np.linalg.norm(moved**2, axis=1)
+
+
 def newton(weights, rest: Data, gone: Data, penalty: float) -> np.ndarray:
     """Return the Newton step [d] on the objective of the rows that are left, after these rows went.
 
@@ -194,10 +208,14 @@ def bounds(step, rest: Data, gone: int, penalty: float) -> tuple[float, float, f
     |X'^T q| is at most the largest singular value of X' (exact here, not by iteration) times |q|.
     """
     moved = rest.rows @ step
-    spectral = np.sqrt(np.linalg.eigvalsh(rest.rows.T @ rest.rows)[-1])
+    spectral = _spectral(rest)
     ours = LIPSCHITZ / 2 * spectral * np.linalg.norm(moved**2)
     theirs = GUO_LIPSCHITZ * spectral * np.linalg.norm(step) * np.linalg.norm(moved)
     return 4 * GUO_LIPSCHITZ * gone**2 / (penalty**2 * len(rest)), float(theirs), float(ours)
+
+
+def _spectral(data: Data) -> float:
+    return float(np.sqrt(np.linalg.eigvalsh(data.rows.T @ data.rows)[-1]))
 
 
 def residual(weights, rest: Data, penalty: float, b=0.0) -> float:
@@ -282,24 +300,34 @@ def _bisect(holds: Callable[[float], bool], good: float, bad: float) -> float:
 # Many removals
 
 
+def planned(sums: np.ndarray, share: float) -> float:
+    """Return what the bounds come to for all noise but a `share`, from what they came to for some draws of it [k]: a
+    prediction limit of the log-normal distribution, one-sided."""
+    logs, count = np.log(sums), len(sums)
+    wide = stats.t.ppf(1 - share, count - 1) * np.sqrt(1 + 1 / count)
+    return float(np.exp(logs.mean() + wide * logs.std(ddof=1)))
+
+
 @dataclass(frozen=True)
 class Ledger:
     """A model that forgets again and again, and what of its promise is left.
 
-    `spent`: upper bound on the norm of the residual of all removals since the last fit, planned at `plain`, the weights
-    without noise, so that it, the promise, and when training is due say nothing of the noise; `secret`: the same at the
-    weights themselves, not to be published; `noise`: the standard deviation of b. All that was removed shares one
-    (epsilon, delta): bounds add up, epsilons do not. `fits` counts the trainings, the first one included.
+    `spent`: upper bound on the norm of the residual of all removals since the last fit, for nearly every noise: planned
+    from `shadows` [SHADOWS, d], heads with noise of their own, and what their bounds added up to, `sums`; so that it,
+    the promise, and when training is due say nothing of the noise. `secret`: what the bounds at the weights themselves
+    added up to, not to be published; `noise`: the standard deviation of b. All that was removed shares one (epsilon,
+    delta): bounds add up, epsilons do not. `fits` counts the trainings, the first one included.
     """
 
     data: Data
     names: tuple[str, ...]
-    weights: np.ndarray
-    plain: np.ndarray
     penalty: float
     noise: float
     epsilon: float
     delta: float
+    weights: np.ndarray
+    shadows: np.ndarray
+    sums: np.ndarray
     spent: float = TOLERANCE
     secret: float = TOLERANCE
     fits: int = 1
@@ -308,22 +336,18 @@ class Ledger:
     @property
     def budget(self) -> float:
         """The residual at which the promise ends: noise times gaussian_shift."""
-        return self.noise * gaussian_shift(self.epsilon, self.delta)
+        return self.noise * gaussian_shift(self.epsilon, (1 - PLANNED) * self.delta)
 
     @property
     def promised(self) -> float:
         """The epsilon, at the ledger's delta, that holds for all that has been removed since the last fit."""
-        return gaussian_epsilon(self.spent / self.noise if self.noise else np.inf, self.delta)
+        return epsilon_of(self.spent, self.noise, (1 - PLANNED) * self.delta)
 
     @property
     def kept(self) -> bool:
-        """Whether the bounds with noise stayed below the plan: what the promise assumes of nearly every noise. To train
-        again where they did not would tell of it."""
+        """Whether the bounds at the weights themselves stayed below the plan: what the promise assumes of nearly every
+        noise. To train again where they did not would tell of it."""
         return self.secret <= self.spent
-
-    def due(self, planned: Removal, removal: Removal) -> bool:
-        """Return whether a removal asks for more than is left, from the `planned` one, without noise, alone."""
-        return self.spent + MARGIN * planned.bound > self.budget
 
     def forget(self, names: Iterable[str]) -> "Ledger":
         """Return the ledger after these rows were removed: by a Newton step where the budget allows it, by a fit with
@@ -335,18 +359,26 @@ class Ledger:
                 f"no row {wrong[0] if wrong else 'named'!r} to forget: it is not, or no longer, in the model"
             )
         rows = [row for row, name in enumerate(self.names) if name in chosen]
-        rest = self.data.without(rows)
-        after = replace(self, data=rest, names=tuple(name for name in self.names if name not in chosen))
-        planned, removal = (remove(weights, self.data, rows, self.penalty) for weights in (self.plain, self.weights))
-        if self.due(planned, removal):
+        after = replace(self, data=self.data.without(rows), names=tuple(one for one in self.names if one not in chosen))
+        shadows, bounds = remove_many(self.shadows, self.data, rows, self.penalty)
+        sums = self.sums + bounds
+        spent = planned(sums, PLANNED * self.delta)
+        if spent > self.budget:
             return after._trained()
-        spent, secret = self.spent + MARGIN * planned.bound, self.secret + removal.bound
-        return replace(after, weights=removal.weights, plain=planned.weights, spent=spent, secret=secret)
+        removal = remove(self.weights, self.data, rows, self.penalty)
+        secret = self.secret + removal.bound
+        return replace(after, weights=removal.weights, shadows=shadows, sums=sums, spent=spent, secret=secret)
 
     def _trained(self) -> "Ledger":
-        b = self.noise * self.generator.standard_normal(self.data.rows.shape[1])
-        weights, plain = fit(self.data, self.penalty, b), fit(self.data, self.penalty)
-        return replace(self, weights=weights, plain=plain, spent=TOLERANCE, secret=TOLERANCE, fits=self.fits + 1)
+        """Return the ledger fitted on what it has, with new noise. That of the shadows is public, and always the
+        same."""
+        width = self.data.rows.shape[1]
+        public = self.noise * np.random.default_rng((SHADOWS, self.fits)).standard_normal((SHADOWS, width))
+        weights = fit(self.data, self.penalty, self.noise * self.generator.standard_normal(width))
+        shadows, sums = fit_many(self.data, self.penalty, public), np.full(SHADOWS, TOLERANCE)
+        return replace(
+            self, weights=weights, shadows=shadows, sums=sums, spent=TOLERANCE, secret=TOLERANCE, fits=self.fits + 1
+        )
 
 
 def opened(
@@ -356,21 +388,19 @@ def opened(
     noise: float,
     epsilon: float,
     delta: float,
-    seed: int | np.random.Generator = 0,
-    kind: type[Ledger] = Ledger,
+    seed: int = 0,
 ) -> Ledger:
     """Return the ledger of a model fitted on `data` with noise of this standard deviation, of which nothing was
-    removed; `kind`: one that decides in another way when training is due.
+    removed.
 
     UserError for a negative noise, and for an epsilon or delta out of range. Noise 0 is allowed, and promises nothing.
     """
     _check(epsilon, delta)
     if noise < 0:
         raise UserError(f"noise {noise!r}: a standard deviation is 0 or more")
-    nothing = np.zeros(data.rows.shape[1])
-    generator = np.random.default_rng(seed)
-    ledger = kind(data, tuple(names), nothing, nothing, penalty, noise, epsilon, delta, fits=0, generator=generator)
-    return ledger._trained()
+    none, generator = np.zeros(0), np.random.default_rng(seed)
+    asked = (penalty, noise, epsilon, delta)
+    return Ledger(data, tuple(names), *asked, none, none, none, fits=0, generator=generator)._trained()
 
 
 def untouched(ledger: Ledger, names: Iterable[str]) -> float:

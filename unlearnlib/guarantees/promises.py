@@ -18,8 +18,9 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "certified removal": (
         "(epsilon, delta) to a head trained without the texts",
         "a logistic head on frozen features",
-        "features that never saw the texts; secret noise; earlier heads unpublished; requests not chosen by the models",
-        "the bounds on the residual add up to the budget: then it is trained again",
+        "features that never saw the texts; secret noise; earlier heads unpublished; requests not chosen by models; "
+        "bounds that spread over the noise as planned",
+        "the planned bounds on the residual add up to the budget: then it is trained again, whatever the noise is",
         "noise in the head",
     ),
     "differential privacy": (
