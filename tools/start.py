@@ -44,7 +44,7 @@ def main(words: list[str]) -> int:
     environment = clean_environment()
     try:
         python = active_environment(environment, arguments.command) or own_environment(environment)
-        install_extras(python, environment, commandline.packaged(arguments))
+        install_extras(python, environment, commandline.extras(arguments))
     except SetUpError as error:
         print(f"run_all.sh: {error}", file=sys.stderr)
         return 1
@@ -163,7 +163,7 @@ def set_up(python: str, environment: dict[str, str]) -> None:
 
 
 def install_extras(python: str, environment: dict[str, str], names: Sequence[str]) -> None:
-    """Install what models in packages need, where it is not there yet: without what those packages themselves ask for
+    """Install optional groups, where they are not there yet: without what those packages themselves ask for
     (see pyproject.toml). Names that pyproject.toml does not have are told by the engine."""
     groups = project_table().get("optional-dependencies", {})
     for name in names:

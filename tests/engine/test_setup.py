@@ -178,7 +178,7 @@ def test_arguments_say_what_is_meant(monkeypatch, tmp_path):
     ("words", "names"),
     [
         ("", ()),
-        ("test", ()),
+        ("test", ("privacy",)),
         ("--profile real", ("smollm2",)),
         ("--profile real --set base_model=gpt2", ()),
         ("--set base_model=packaged:smollm2", ("smollm2",)),
@@ -193,7 +193,7 @@ def test_models_in_packages_are_found_before_anything_is_installed(monkeypatch, 
     (tmp_path / "small.yaml").write_text("base_model: data/base_model  # or packaged:smollm2\n")
     (tmp_path / "real.yaml").write_text("name: real\nbase_model: packaged:smollm2   # in a package\n")
     monkeypatch.setattr(commandline.paths, "PROFILES", tmp_path)
-    assert commandline.packaged(commandline.parse(words.split())) == names
+    assert commandline.extras(commandline.parse(words.split())) == names
 
 
 def start_of(root: Path):

@@ -92,11 +92,12 @@ def parse(words: Sequence[str]) -> Arguments:
     )
 
 
-def packaged(arguments: Arguments) -> tuple[str, ...]:
-    """Return the names of the models in packages that a run reads, as the last `base_model: packaged:NAME` of its
-    profile or of --set has it: what they need has the same name in pyproject.toml, an optional group."""
+def extras(arguments: Arguments) -> tuple[str, ...]:
+    """Return the names of the optional groups in pyproject.toml that are needed: of the models in packages that a run
+    reads, as the last `base_model: packaged:NAME` of its profile or of --set has it; for the tests, what private
+    fine-tuning is tested with."""
     if arguments.command == "test":
-        return ()
+        return ("privacy",)
     plain, _, changes = arguments.profile.partition("@")
     file = (paths.PROFILES / f"{plain}.yaml").read_text(encoding="utf-8")
     own = re.findall(r"^base_model:\s*['\"]?packaged:([\w.-]+)", file, re.MULTILINE)
