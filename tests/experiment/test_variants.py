@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from unlearnlib.core import room
 from unlearnlib.core.errors import UserError
 from unlearnlib.experiment import closeness, ends, many, setting, study
 from unlearnlib.experiment.measured import Experiment
@@ -210,3 +211,16 @@ def test_a_method_of_two_stages_keeps_two_folders(experiment):
 def test_sets_of_one_stem_are_all_evaluated(experiment):
     found = experiment.evaluate(experiment.finetuned, ["paraphrase#0", "paraphrase#1"])
     assert set(found["example"].str.rpartition("#")[2]) == {"0", "1"}
+
+
+def test_of_a_large_model_only_the_last_paths_are_kept(experiment, monkeypatch):
+    ways = [Variant(name, layers=name) for name in ("embedding", "all", "last_blocks")]
+    kept = [experiment.path(way) for way in ways]
+    assert [experiment.path(way) for way in ways] == kept, "of a small one all"
+    monkeypatch.setattr(room, "KEPT_PATHS", 0)
+    first = [experiment.path(way) for way in ways]
+    assert experiment.path(ways[2]) is first[2] and experiment.path(ways[1]) is first[1]
+    again = experiment.path(ways[0])
+    assert again is not first[0] and len(experiment._paths) == 2
+    for name, value in again.change(1.0).items():
+        assert torch.equal(value, first[0].change(1.0)[name])

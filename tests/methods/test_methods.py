@@ -5,10 +5,11 @@ import pytest
 import torch
 from families import WTE
 
+from unlearnlib.core import room
 from unlearnlib.core.errors import UserError
 from unlearnlib.data import batches
 from unlearnlib.gradients import algebra, per_example
-from unlearnlib.methods import equal_forgetting
+from unlearnlib.methods import equal_forgetting, live
 from unlearnlib.methods.named import METHODS
 from unlearnlib.methods.path import applied, apply
 from unlearnlib.methods.request import Request
@@ -72,6 +73,22 @@ def test_a_longer_live_way_goes_on_from_the_shorter_and_leaves_it_as_it_was(reco
     assert all(torch.equal(short[name], value) for name, value in change_at(path, recorded.start, 0.15).items())
     fresh = change("live", recorded, 0.45, "embedding", step_length=0.1)
     assert all(torch.allclose(fresh[name], value) for name, value in longer.items())
+
+
+def test_a_live_way_of_which_little_is_kept_is_the_same_way(recorded, monkeypatch):
+    """Where memory holds two steps alone, going back walks the way again from its beginning."""
+    whole = METHODS["live"].path(recorded, layers="embedding", step_length=0.1)
+    monkeypatch.setattr(room, "KEPT_STEPS", 0)
+    short = METHODS["live"].path(recorded, layers="embedding", step_length=0.1)
+    counted = []
+    real = live.per_example.sum_gradient
+    monkeypatch.setattr(live.per_example, "sum_gradient", lambda *given: counted.append(1) or real(*given))
+    for effort, gradients in ((0.45, 5), (0.35, 0), (0.05, 0), (0.15, 1), (0.45, 0), (0.25, 1), (0.45, 2)):
+        expected = whole.change(effort)
+        del counted[:]
+        found = short.change(effort)
+        assert len(counted) == gradients, effort
+        assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
 
 def test_a_subset_of_the_points_uses_their_own_first_epoch_gradients_alone(recorded):

@@ -13,6 +13,8 @@ from unlearnlib.core.errors import UserError
 # the parameters: weights, gradients, the optimizer's two moments, the record of single texts, what a step computes.
 # Measured with SmolLM2 and 40 texts to forget: 6.0 GB and 11.1 GB of 0.54 GB of parameters and 8 epochs.
 ON_DISK, IN_MEMORY = 4, 11
+# What may be kept in memory only to spare its being computed again, in bytes.
+KEPT_PATHS, KEPT_STEPS = 1.2e9, 4e9
 
 
 def on_disk(parameters: float, epochs: int) -> float:
@@ -24,6 +26,11 @@ def in_memory(parameters: float, epochs: int) -> float:
     """Return about how many bytes a training with its record takes at most, beside the program and the model itself:
     `parameters` in bytes."""
     return parameters * (IN_MEMORY + epochs)
+
+
+def fitting(kept: float, size: float, least: int = 2) -> int:
+    """Return how many things of `size` bytes may be kept in `kept` bytes, `least` in any case."""
+    return max(least, int(kept // max(size, 1)))
 
 
 def check(what: str, disk: float, memory: float) -> None:

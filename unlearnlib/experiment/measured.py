@@ -15,7 +15,7 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from unlearnlib.core import cache, definitions, fingerprint, paths, profiles
+from unlearnlib.core import cache, definitions, fingerprint, paths, profiles, room
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.core.tables import means, tidy
 from unlearnlib.data.examples import Examples
@@ -449,11 +449,15 @@ class Experiment:
 
     def path(self, variant: Variant) -> Path:
         """Return the path of a variant, made once: a live path keeps the steps that it has walked, one of a method that
-        trains leaves its stops on disk."""
+        trains leaves its stops on disk. Of a large model only the last few are kept (unlearnlib.core.room.KEPT_PATHS),
+        each of which may be as large as the model."""
         key = fingerprint.combine(variant.identity)
-        if key not in self._paths:
-            self._paths[key] = self.new_path(variant, self.request)
-        return self._paths[key]
+        found = self._paths.pop(key, None) or self.new_path(variant, self.request)
+        size = sum(value.numel() * value.element_size() for value in self.finetuned.parameters())
+        for oldest in list(self._paths)[: 1 - room.fitting(room.KEPT_PATHS, size)]:
+            del self._paths[oldest]
+        self._paths[key] = found  # the last to be let go
+        return found
 
     def new_path(self, variant: Variant, request: Request) -> Path:
         """Return the path of a variant for a request of this experiment; only what lies on disk is not made anew."""
