@@ -224,3 +224,9 @@ def test_of_a_large_model_only_the_last_paths_are_kept(experiment, monkeypatch):
     assert again is not first[0] and len(experiment._paths) == 2
     for name, value in again.change(1.0).items():
         assert torch.equal(value, first[0].change(1.0)[name])
+
+
+def test_no_point_is_walked_to_by_itself_in_a_large_model(experiment, monkeypatch):
+    assert study.walked(experiment) == [study.in_turn()] and study.in_turn() in study.variants(experiment)
+    monkeypatch.setattr(study, "LARGE", 0)
+    assert study.walked(experiment) == [] and study.in_turn() not in study.variants(experiment)

@@ -8,6 +8,8 @@ from unlearnlib.experiment.variants import Variant
 # Those that many models are unlearned by (notebook 10): each costs a calibration for every original.
 REPEATED = ("first epoch", "all epochs", "embedding", "last two blocks", "preconditioned")
 
+LARGE = 3e7  # parameters
+
 
 def variants(experiment: Experiment) -> list[Variant]:
     """Return the study's variants: the paper's, with the whole model and with some layers, two more, and two controls.
@@ -21,10 +23,17 @@ def variants(experiment: Experiment) -> list[Variant]:
         Variant("embedding", layers="embedding"),
         Variant("last two blocks", layers="last_blocks"),
         Variant("preconditioned", "preconditioned"),
-        in_turn(),
+        *walked(experiment),
         Variant("live", "live", options={"step_length": experiment.profile.live_step}),
         Variant("random", "random"),
     ]
+
+
+def walked(experiment: Experiment) -> list[Variant]:
+    """Return the walk `in_turn`, and nothing with a model of more than LARGE parameters: each of hundreds of visits
+    asks every point, which takes a quarter of an hour and more with SmolLM2."""
+    count = sum(value.numel() for value in experiment.base.parameters())
+    return [in_turn()] if count <= LARGE else []
 
 
 def in_turn() -> Variant:
