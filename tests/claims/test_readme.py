@@ -405,6 +405,32 @@ def test_what_the_readme_says_of_the_controls_is_in_the_tables():
     assert [one for one in said if one not in text] == []
 
 
+def test_what_the_readme_says_of_the_real_model_is_in_the_tables():
+    results, text = paths.ROOT / "results", " ".join((paths.ROOT / "README.md").read_text().split())
+    table = pd.read_csv(results / "smollm2" / "16_measures.csv").query("stop == 'equal forgetting'")
+    assert table["seed"].nunique() == 3 and table["reached"].all()
+    wide = table.pivot_table(index=["seed", "measure"], columns="method", values="value")
+    better = table.groupby("measure")["better"].first().map({"higher": 1, "lower": -1})
+    far = []
+    for place, kind in itertools.product(("embedding", "whole model"), ("plain", "preconditioned")):
+        behind = (
+            (wide[f"first epoch, {place}, {kind}"] - wide[f"all epochs, {place}, {kind}"]).groupby("measure").mean()
+        )
+        assert (behind * better <= 0).all(), f"{place}, {kind}: ahead on none"
+        far.append(np.exp(behind["forget set: KL"]))
+    nearer = pd.read_csv(results / "26_nearer.csv").query("configuration == 'the real model'").set_index("method")
+    numbers = {name: "{ratio:.2f} times ({low:.2f} to {high:.2f}".format(**nearer.loc[name]) for name in nearer.index}
+    paper, best = numbers["first epoch, whole model, plain"], numbers["all epochs, embedding, preconditioned"]
+    completed = np.mean(wide.xs("neighbours: completions", level=1)["all epochs, embedding, preconditioned"])
+    said = [
+        f"wherever they are taken: {min(far):.1f} to {max(far):.1f} times as far on Dave's texts",
+        f"ends at {paper.replace('times (', 'times the distance of doing nothing (')})",
+        f"in the embedding at {best}, open), with {completed:.0%} of the neighbours' completions",
+        f"the base model at {nearer.loc['base', 'ratio']:.2f} times",
+    ]
+    assert [one for one in said if one not in text] == []
+
+
 def test_what_the_readme_says_of_other_configurations_is_in_the_tables():
     folder = paths.ROOT / "results" / "robustness"
     table = pd.read_csv(folder / "16_nearer.csv").set_index("configuration")

@@ -94,7 +94,9 @@ def nearer(table: pd.DataFrame):
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
     axes.set_xlabel("forget set: KL to the retrained model, as a multiple of that of doing nothing (dashed line)")
     axes.grid(axis="y", visible=False)
-    title = f"{table['n'].max():.0f} seeds, geometric mean and 95% interval"
+    counts = table.groupby("configuration")["n"].max().astype(int)
+    seeds = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
+    title = f"{seeds} seeds, geometric mean and 95% interval"
     handles = [handle(look(one)) for one in methods]
     for one, name in zip(handles, methods, strict=True):
         one.set_label(look(name).label if name in REFERENCES else name)
