@@ -153,3 +153,7 @@ def test_a_saved_picture_keeps_the_colours_of_small_marks_among_many_bands(tmp_p
     for color in wanted:
         rgb = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
         assert np.abs(there - rgb).sum(1).min() <= 6, color
+
+
+def test_blocks_beyond_those_of_gpt2_are_called_as_those():
+    assert [look(f"h.{block}").label for block in (0, 11, 12, 29)] == ["block 1", "block 12", "block 13", "block 30"]

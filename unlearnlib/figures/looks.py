@@ -1,6 +1,7 @@
 """How every name is drawn: one colour, one marker and one label for it, in all figures."""
 
 import io
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +186,9 @@ def look(name: str) -> Look:
         if spelled in known:
             return known[spelled]
     number = zlib.crc32(str(name).encode())
-    return Look(str(name).replace("_", " "), SPARE[number % len(SPARE)], "osD^vPX"[number // len(SPARE) % 7])
+    block = re.fullmatch(r"h\.(\d+)", str(name))  # of a model of more blocks than GPT-2
+    label = f"block {int(block[1]) + 1}" if block else str(name).replace("_", " ")
+    return Look(label, SPARE[number % len(SPARE)], "osD^vPX"[number // len(SPARE) % 7])
 
 
 def save(figure, folder, name: str, dpi: int = DPI) -> Path:
