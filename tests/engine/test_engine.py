@@ -430,6 +430,7 @@ def test_parameters_are_checked_before_any_kernel_starts(project):
     [
         (["-p", "sedes", "[0]"], "02_seeds.ipynb has no parameter 'sedes': did you mean 'seeds'?\n"),
         (["-p", "seeds", "abc"], "02_seeds.ipynb: seeds must be list[int], such as [0, 1], not 'abc'\n"),
+        (["-p", "seeds", "2e-4"], "02_seeds.ipynb: seeds must be list[int], such as [0, 1], not 0.0002\n"),
         (["-y", "seeds: [a]"], "02_seeds.ipynb: seeds must be list[int], such as [0, 1], not ['a']\n"),
     ],
 )

@@ -7,6 +7,7 @@ The kernel is this very Python, whatever kernels are registered on the machine, 
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -145,7 +146,9 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("-y", action="append", default=[], metavar="YAML", help='parameters as YAML: "seeds: [3]"')
     options = parser.parse_args(words)
     try:
-        values = {name: yaml.safe_load(text) for name, text in options.p}
+        # To YAML 2e-4 is a word; papermill takes it for the number that it is, and so do we.
+        number = re.compile(r"[-+]?\d+\.?\d*[eE][-+]?\d+")
+        values = {name: float(text) if number.fullmatch(text) else yaml.safe_load(text) for name, text in options.p}
         for text in options.y:
             values.update(yaml.safe_load(text))
         if not options.source.is_file():
