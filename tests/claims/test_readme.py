@@ -422,7 +422,10 @@ def test_what_the_readme_says_of_the_real_model_is_in_the_tables():
     numbers = {name: "{ratio:.2f} times ({low:.2f} to {high:.2f}".format(**nearer.loc[name]) for name in nearer.index}
     paper, best = numbers["first epoch, whole model, plain"], numbers["all epochs, embedding, preconditioned"]
     completed = np.mean(wide.xs("neighbours: completions", level=1)["all epochs, embedding, preconditioned"])
+    kept = wide.xs("neighbours: answer probability", level=1).mean()
+    places = (kept[f"first epoch, {place}, plain"] for place in ("embedding", "whole model"))
     said = [
+        "neighbours' answers ({:.0%}, where the whole model keeps {:.0%})".format(*places),
         f"wherever they are taken: {min(far):.1f} to {max(far):.1f} times as far on Dave's texts",
         f"ends at {paper.replace('times (', 'times the distance of doing nothing (')})",
         f"in the embedding at {best}, open), with {completed:.0%} of the neighbours' completions",

@@ -20,6 +20,10 @@ def made(rows=300, width=8, seed=0):
     return certified.data(features, labels)
 
 
+def opened(*given, seed=0):
+    return certified.opened(*given, seed=seed)
+
+
 def noise_of(data, scale=0.5, seed=1):
     return scale * np.random.default_rng(seed).standard_normal(data.rows.shape[1])
 
@@ -126,7 +130,7 @@ def test_a_plan_is_exceeded_as_seldom_as_is_asked_where_logarithms_are_normal(mo
 
 def test_a_training_that_is_due_has_new_noise_and_the_plan_says_nothing_of_it():
     data, names = made(), list(range(300))
-    one, other = (certified.opened(data, names, PENALTY, 0.02, 1.0, 1e-4, seed=seed) for seed in (0, 1))
+    one, other = (opened(data, names, PENALTY, 0.02, 1.0, 1e-4, seed=seed) for seed in (0, 1))
     noise = [-certified.gradient(one.weights, data, PENALTY)]
     plans: list[list] = [[], []]
     for name in names[:40]:
@@ -136,21 +140,27 @@ def test_a_training_that_is_due_has_new_noise_and_the_plan_says_nothing_of_it():
         if one.spent == certified.TOLERANCE:  # just trained
             noise.append(-certified.gradient(one.weights, one.data, PENALTY))
     for seed in range(3):  # the noise of the shadows is public: no ledger's own
-        ledger = certified.opened(data, names, PENALTY, 0.02, 1.0, 1e-4, seed=seed)
+        ledger = opened(data, names, PENALTY, 0.02, 1.0, 1e-4, seed=seed)
         assert np.abs(ledger.shadows - ledger.weights).max(1).min() > 1e-4
     assert plans[0] == plans[1] and not np.allclose(one.weights, other.weights), "the same plan for other noise"
     assert len(noise) > 2, "training came due, twice at least"
     apart = [np.linalg.norm(first - second) for first, second in itertools.pairwise(noise)]
     assert min(apart) > 0.01, "each training draws its own"
-    unequal = certified.opened(data, names, PENALTY, 1.0, 1.0, 1e-4).forget([0])
+    unequal = opened(data, names, PENALTY, 1.0, 1.0, 1e-4).forget([0])
     assert unequal.kept and certified.TOLERANCE < unequal.secret < unequal.spent
+
+
+def test_without_a_seed_the_noise_is_nobodys():
+    data, names = made(40), list(range(40))
+    one, other = (certified.opened(data, names, PENALTY, 0.5, 1.0, 1e-4) for _ in range(2))
+    assert np.abs(one.weights - other.weights).max() > 1e-3
 
 
 def test_a_ledger_spends_its_budget_and_then_trains_again_with_new_noise():
     data, names = made(), [f"row-{number}" for number in range(300)]
     bound = certified.remove(certified.fit(data, PENALTY), data, [0], PENALTY).bound
     noise = 4 * bound / certified.gaussian_shift(1.0, 1e-4)  # about four removals long
-    ledger = certified.opened(data, names, PENALTY, noise, 1.0, 1e-4)
+    ledger = opened(data, names, PENALTY, noise, 1.0, 1e-4)
     spent, promised, fits = [], [], []
     for name in names[:20]:
         before = ledger
@@ -169,7 +179,7 @@ def test_a_ledger_spends_its_budget_and_then_trains_again_with_new_noise():
 
 def test_the_bounds_of_many_removals_add_up_to_more_than_the_residual_of_all():
     data, names = made(), list(range(300))
-    ledger = certified.opened(data, names, PENALTY, 1.0, 1.0, 1e-4, seed=3)
+    ledger = opened(data, names, PENALTY, 1.0, 1.0, 1e-4, seed=3)
     b = -certified.gradient(ledger.weights, data, PENALTY)
     for name in names[:15]:
         ledger = ledger.forget([name])
@@ -179,10 +189,10 @@ def test_the_bounds_of_many_removals_add_up_to_more_than_the_residual_of_all():
 
 def test_without_noise_and_without_a_small_residual_nothing_is_promised():
     data, names = made(), list(range(300))
-    silent = certified.opened(data, names, PENALTY, 0.0, 1.0, 1e-4)
+    silent = opened(data, names, PENALTY, 0.0, 1.0, 1e-4)
     assert silent.budget == 0 and silent.promised == np.inf
     assert silent.forget([0]).fits == 2, "every removal is a training"
-    little = certified.opened(data, names, PENALTY, 0.3, 1.0, 1e-4)
+    little = opened(data, names, PENALTY, 0.3, 1.0, 1e-4)
     assert certified.epsilon_of(certified.untouched(little, [0]), 0.3, 1e-4) > 1.0
 
 
@@ -202,14 +212,20 @@ def test_noise_on_the_weights_covers_the_distance_whatever_the_residual_depends_
         (lambda: certified.data(np.zeros((4, 0)), [0, 1, 0, 1]), "no features: give an array"),
         (lambda: certified.data(np.zeros((3, 2)), [0, 1]), "3 rows of features and 2 labels"),
         (lambda: certified.data(np.full((2, 2), np.nan), [0, 1]), "the features of row 0 are not finite"),
-        (lambda: certified.data(np.ones((2, 2)), ["a", "a"]), "the labels are of 1 kinds"),
+        (lambda: certified.data(np.ones((2, 2)), ["a", "a"]), r"the labels are of 1 kinds, \['a'\]: give two"),
+        (lambda: certified.data(np.ones((2, 2)), [1.0, float("nan")]), "labels of shape .* may not be finite"),
+        (lambda: certified.data(np.ones((2, 2)), [[1], [2]]), "labels of shape .* give one label a row"),
+        (lambda: opened(made(20), range(19), 0.1, 0.1, 1.0, 1e-4), "19 different names for 20 rows"),
+        (lambda: opened(made(20), [0] * 20, 0.1, 0.1, 1.0, 1e-4), "1 different names for 20 rows"),
+        (lambda: opened(made(20), range(20), 0.1, 0.1, 1.0, 1e-4).forget([]), "no row is named"),
+        (lambda: opened(made(20), range(20), 0.1, 0.1, 1.0, 1e-4).forget("ABC"), "no row 'ABC' to forget"),
         (lambda: certified.fit(made(20), 0.0), "a certificate needs one above 0"),
         (lambda: made(20).without([25]), "cannot be removed"),
         (lambda: made(20).without(range(20)), "nothing would be left"),
         (lambda: certified.gaussian_shift(1.0, 0), "delta 0: give one above 0"),
         (lambda: certified.gaussian_epsilon(1.0, 0), "delta 0: give one above 0"),
         (lambda: certified.gaussian_shift(0.0, 1e-4), "epsilon 0.0: give one above 0"),
-        (lambda: certified.opened(made(20), range(20), 0.1, -1, 1.0, 1e-4), "noise -1: a standard deviation"),
+        (lambda: opened(made(20), range(20), 0.1, -1, 1.0, 1e-4), "noise -1: a standard deviation"),
     ],
 )
 def test_a_slip_is_one_line(call, says):

@@ -174,6 +174,11 @@ def test_a_damaged_log_is_one_line_also_where_the_manifest_has_its_hash(written,
     assert says in line and line.count("\n") == 1
 
 
+def test_a_folder_of_texts_that_is_not_there_is_named(written, tmp_path):
+    with pytest.raises(UserError, match="no folder 'nowhere' of texts there"):
+        checking.verify(written[0], tmp_path / "nowhere")
+
+
 def test_a_file_beside_the_texts_that_is_no_text_hinders_nothing(written):
     path, texts = written
     (texts / "a.jsonl").write_bytes(b'{"text": "\xff\xfe"}\n\x00\n')
@@ -214,6 +219,8 @@ def test_a_missing_text_log_model_or_manifest_and_one_of_another_run_are_named(w
     assert main([str(again)]) == 1 and "no log" in capsys.readouterr().out
     again.write_text("{")
     assert main([str(again)]) == 1 and "is not JSON" in capsys.readouterr().out
+    again.write_text("[]")
+    assert main([str(again)]) == 1 and "is no object with names" in capsys.readouterr().out
     assert main([str(tmp_path / "none.json")]) == 1 and "no manifest" in capsys.readouterr().out
     with pytest.raises(UserError, match="no text for 't0', which the log names"):
         manifest.write(tmp_path / "more", logged, BASE, {}, GONE)

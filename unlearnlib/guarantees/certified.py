@@ -85,9 +85,11 @@ def data(features, labels) -> Data:
     if not np.isfinite(features).all():
         row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
         raise UserError(f"the features of row {row} are not finite: check the model that they come from")
+    if labels.ndim != 1 or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
+        raise UserError(f"labels of shape {labels.shape} that may not be finite: give one label a row, of two kinds")
     kinds = np.unique(labels)
     if len(kinds) != 2:
-        raise UserError(f"the labels are of {len(kinds)} kinds, {list(kinds)[:3]}: give two kinds")
+        raise UserError(f"the labels are of {len(kinds)} kinds, {kinds.tolist()[:3]}: give two kinds")
     rows = np.hstack([features, np.ones((len(features), 1))])
     return Data(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.where(labels == kinds[1], 1.0, -1.0))
 
@@ -353,12 +355,11 @@ class Ledger:
     def forget(self, names: Iterable[str]) -> "Ledger":
         """Return the ledger after these rows were removed: by a Newton step where the budget allows it, by a fit with
         new noise where it does not. UserError for a name that it does not have."""
-        chosen = set(names)
-        wrong = sorted(chosen - set(self.names))
-        if wrong or not chosen:
-            raise UserError(
-                f"no row {wrong[0] if wrong else 'named'!r} to forget: it is not, or no longer, in the model"
-            )
+        chosen = {names} if isinstance(names, str) else set(names)
+        if not chosen:
+            raise UserError("no row is named: give the names of those to forget")
+        if wrong := sorted(map(str, chosen - set(self.names))):
+            raise UserError(f"no row {wrong[0]!r} to forget: it is not, or no longer, in the model")
         rows = [row for row, name in enumerate(self.names) if name in chosen]
         after = replace(self, data=self.data.without(rows), names=tuple(one for one in self.names if one not in chosen))
         shadows, bounds = remove_many(self.shadows, self.data, rows, self.penalty)
@@ -389,16 +390,20 @@ def opened(
     noise: float,
     epsilon: float,
     delta: float,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Ledger:
     """Return the ledger of a model fitted on `data` with noise of this standard deviation, of which nothing was
-    removed.
+    removed. A `seed` is for experiments alone: who knows it knows the noise, and nothing is promised; without one the
+    noise is the system's own.
 
-    UserError for a negative noise, and for an epsilon or delta out of range. Noise 0 is allowed, and promises nothing.
+    UserError for names that are not one for each row, for a negative noise, and for an epsilon or delta out of range.
+    Noise 0 is allowed, and promises nothing.
     """
     _check(epsilon, delta)
-    if noise < 0:
+    if not 0 <= noise < np.inf:
         raise UserError(f"noise {noise!r}: a standard deviation is 0 or more")
+    if len(names) != len(data) or len(set(names)) != len(data):
+        raise UserError(f"{len(set(names))} different names for {len(data)} rows: give each row one of its own")
     none, generator = np.zeros(0), np.random.default_rng(seed)
     asked = (penalty, noise, epsilon, delta)
     return Ledger(data, tuple(names), *asked, none, none, none, fits=0, generator=generator)._trained()

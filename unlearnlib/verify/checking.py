@@ -125,6 +125,8 @@ def _read(path: Path) -> dict:
         raise UserError(f"no manifest {path.name!r} there: give the path of a manifest.json") from None
     except ValueError:
         raise UserError(f"the manifest {path.name!r} is not JSON: it is damaged, or another file") from None
+    if not isinstance(told, dict):
+        raise UserError(f"the manifest {path.name!r} is no object with names: it is damaged, or another file")
     if lacking := _lacking(told, MANIFEST):
         raise UserError(f"the manifest lacks {lacking!r} as it should be: it is damaged, or of another kind")
     threads = told["made with"]["threads"]
@@ -207,6 +209,8 @@ def _check_weights(folder: Path, told: Mapping) -> None:
 def _texts(hashes: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the words behind the hashes, by id, from wherever in the folder's files they stand."""
     known = {}
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder.name!r} of texts there: give one with *.jsonl files as --texts")
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_bytes().splitlines():  # a file that is no text holds none that is looked for
             try:
