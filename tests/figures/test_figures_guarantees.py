@@ -37,11 +37,11 @@ def test_the_promise_stands_beside_what_it_rests_on():
 
 def test_every_attack_has_a_row_with_both_bounds():
     rows = [
-        (seed, way, shown, 2 * shown, 5.6)
+        (seed, way, promised, shown, 2 * shown, 5.6)
         for seed in (0, 1)
-        for way, shown in (("Newton step", 0.1), ("wrong sign", 5.0))
+        for way, promised, shown in (("Newton step", 1.0, 0.1), ("wrong sign", np.inf, 5.0))
     ]
-    table = pd.DataFrame(rows, columns=["seed", "way", "shown", "gaussian", "ceiling"])
+    table = pd.DataFrame(rows, columns=["seed", "way", "promised", "shown", "gaussian", "ceiling"])
     axes = guarantees.attacks(table, 1.0).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Newton step", "wrong sign"]
     marks = [line for line in axes.get_lines() if len(line.get_xdata()) == 1]

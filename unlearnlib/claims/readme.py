@@ -5,6 +5,7 @@ are right.
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -181,8 +182,7 @@ def verdicts_table(folder: Path) -> str:
         elsewhere = row["configurations"] or "not run"
         cells = [row["claim"], row["statement"], verdict, _criteria(states.loc[row["claim"]]), _effect(row), elsewhere]
         cells += [] if real is None else [real.get(row["claim"], "not run")]
-        # A bar in a cell would divide it.
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in (*cells, row["notebook"])) + " |")
+        lines.append(_line([*cells, row["notebook"]]))
     lines += [
         "",
         "*Not settled*: the interval contains what was asked for; *mixed*: significantly better on some measures, "
@@ -275,7 +275,7 @@ def _side_by_side(both: pd.DataFrame, one: str, other: str) -> list[str]:
     for _, row in both.iterrows():
         second = row[[name for name in row.index if name.endswith(OTHER)]].rename(lambda name: name.removesuffix(OTHER))
         cells = [row["claim"], row["criterion"], *(f"*{each['state']}*: {_number(each)}" for each in (row, second))]
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+        lines.append(_line(cells))
     return lines
 
 
@@ -286,9 +286,13 @@ def guarantees_table(folder: Path) -> str:
     named = {"about": "of what", "assumes": "as long as"}
     heads = {name: named.get(name, name) for name in ("guarantee", "promise", "about", "assumes", "price", "measured")}
     lines = ["| " + " | ".join(heads.values()) + " |", "|---" * len(heads) + "|"]
-    for _, row in table.iterrows():
-        lines.append("| " + " | ".join(str(row[name]).replace("|", r"\|") for name in heads) + " |")
+    lines += [_line(row) for row in table[list(heads)].astype(str).itertuples(index=False)]
     return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    """Return a row of a table; a bar in a cell would divide it."""
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def _number(row: pd.Series) -> str:

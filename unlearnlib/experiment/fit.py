@@ -11,6 +11,7 @@ from unlearnlib.data.examples import ask_for, encode
 from unlearnlib.data.split import Split
 from unlearnlib.gradients.per_example import check_exact
 from unlearnlib.models import loading
+from unlearnlib.models.layers import parameter_bytes
 
 _fitting: set[tuple] = set()  # what has been checked already: a job trains several models on the same texts
 
@@ -36,7 +37,7 @@ def check(profile: Profile, split: Split, model, tokenizer) -> None:
 
 def check_room(profile: Profile, model) -> None:
     """Raise UserError where the disk or the memory is too small for a training of this model with its record."""
-    size = sum(value.numel() * value.element_size() for value in model.parameters())
+    size = parameter_bytes(model)
     room.give_back()
     needed = room.on_disk(size, profile.epochs), room.in_memory(size, profile.epochs)
     room.check("a training of this model with its record", *needed)

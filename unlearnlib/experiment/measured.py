@@ -29,6 +29,7 @@ from unlearnlib.measures import evaluation, generation
 from unlearnlib.methods import equal_forgetting
 from unlearnlib.methods.path import Path
 from unlearnlib.methods.request import Later, Request
+from unlearnlib.models.layers import parameter_bytes
 from unlearnlib.training import storage
 
 # The libraries that numbers come from: another version of one is another result.
@@ -453,8 +454,8 @@ class Experiment:
         each of which may be as large as the model."""
         key = fingerprint.combine(variant.identity)
         found = self._paths.pop(key, None) or self.new_path(variant, self.request)
-        size = sum(value.numel() * value.element_size() for value in self.finetuned.parameters())
-        for oldest in list(self._paths)[: 1 - room.fitting(room.KEPT_PATHS, size)]:
+        most = room.fitting(room.KEPT_PATHS, parameter_bytes(self.finetuned))
+        for oldest in list(self._paths)[: 1 - most]:
             del self._paths[oldest]
         self._paths[key] = found  # the last to be let go
         return found

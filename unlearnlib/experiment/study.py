@@ -4,6 +4,7 @@ import itertools
 
 from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant
+from unlearnlib.models.layers import parameter_count
 
 # Those that many models are unlearned by (notebook 10): each costs a calibration for every original.
 REPEATED = ("first epoch", "all epochs", "embedding", "last two blocks", "preconditioned")
@@ -32,8 +33,7 @@ def variants(experiment: Experiment) -> list[Variant]:
 def walked(experiment: Experiment) -> list[Variant]:
     """Return the walk `in_turn`, and nothing with a model of more than LARGE parameters: each of hundreds of visits
     asks every point, which takes a quarter of an hour and more with SmolLM2."""
-    count = sum(value.numel() for value in experiment.base.parameters())
-    return [in_turn()] if count <= LARGE else []
+    return [in_turn()] if parameter_count(experiment.base) <= LARGE else []
 
 
 def in_turn() -> Variant:

@@ -30,7 +30,6 @@ EXACT = {
     "text": Look("each text its own place", "#882255", "P"),
     "person": Look("a person's texts in one place", "#44AA99", "D"),
 }
-KEPT = ("Newton step", "one after the other", "retrained twice")  # what must not be refuted
 FAR = 100.0  # an epsilon beyond it promises nothing, and is drawn at it
 
 
@@ -72,16 +71,16 @@ def promise(table: pd.DataFrame, epsilon: float, delta: float):
 def attacks(table: pd.DataFrame, epsilon: float):
     """Return the lower bound of epsilon that attacks show of each way to forget, beside the promise.
 
-    table: columns seed, way, shown, gaussian (the bound under Gaussian noise) and ceiling (what so many draws can
-    show). A full mark is `shown`, an open one `gaussian`, cut off at 10; small dots are seeds. To the right of the
-    line at `epsilon` the promise is refuted.
+    table: columns seed, way, promised (epsilon; infinite for what promises nothing, in another colour), shown, gaussian
+    (the bound under Gaussian noise) and ceiling (what so many draws can show). A full mark is `shown`, an open one
+    `gaussian`, cut off at 10; small dots are seeds. To the right of the line at `epsilon` the promise is refuted.
     """
-    need_columns(table, "seed", "way", "shown", "gaussian", "ceiling")
+    need_columns(table, "seed", "way", "promised", "shown", "gaussian", "ceiling")
     ways = in_order(table["way"])
     figure, axes = new_figure(height=1.6 + 0.34 * len(ways))
     for number, way in enumerate(ways):
         rows = table[table["way"] == way]
-        color = "#0072B2" if way in KEPT else "#D55E00"
+        color = "#0072B2" if np.isfinite(rows["promised"]).all() else "#D55E00"
         for name, filled, shift in (("shown", True, -0.12), ("gaussian", False, 0.12)):
             values = rows[name].clip(upper=10)
             axes.plot(values, [number + shift] * len(rows), linestyle="none", marker="o", markersize=2.6, color=color,

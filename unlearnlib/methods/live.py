@@ -6,6 +6,7 @@ from unlearnlib.gradients import algebra, per_example
 from unlearnlib.gradients.algebra import Gradient
 from unlearnlib.methods.path import Change, Path, along, applied, changed
 from unlearnlib.methods.request import Request
+from unlearnlib.models.layers import parameter_bytes
 
 
 def live_ascent(request: Request, layers: str = "all", step_length: float = 0.25) -> Path:
@@ -20,8 +21,9 @@ def live_ascent(request: Request, layers: str = "all", step_length: float = 0.25
     selections = request.selections(layers)
     parts = algebra.parts_of(selections)
     sequences = [request.forget[name] for name in sorted(request.forget)]
-    size = sum(value.numel() * value.element_size() for value in request.start.parameters())
-    most = room.fitting(room.KEPT_STEPS, 2 * size)  # of each step where it begins, and its direction
+    most = room.fitting(
+        room.KEPT_STEPS, 2 * parameter_bytes(request.start)
+    )  # of each step where it begins, and its direction
     walked: dict[int, Gradient] = {0: {}}
     ahead: dict[int, Change] = {}
 

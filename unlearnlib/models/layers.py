@@ -138,6 +138,11 @@ def resolve(model, layers: str, name_rows: Iterable[int] = ()) -> dict[str, Sele
     return chosen
 
 
+def parameter_bytes(model) -> int:
+    """Return how many bytes a model's parameters take (tied weights once)."""
+    return sum(value.numel() * value.element_size() for value in model.parameters())
+
+
 def parameter_count(model, layers: str = "all", name_rows: Iterable[int] = ()) -> int:
     """Return how many parameters `layers` names (tied weights once)."""
     parameters = dict(model.named_parameters())

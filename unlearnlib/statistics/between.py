@@ -21,11 +21,8 @@ def gains(table: pd.DataFrame, after: str, before: str, of: str = "model") -> pd
     UserError for a method that a group lacks.
     """
     frames = []
-    for name, part in table.groupby(of, sort=False):
-        found = compare_measures(part, before, after)
-        up = found["measure"].map(_signs(part))
-        ends = pd.DataFrame({"a": up * found["low"], "b": up * found["high"]})
-        found = found.assign(gain=up * found["difference"], low=ends.min(axis=1), high=ends.max(axis=1))
+    for name, part in _upwards(table).groupby(of, sort=False):
+        found = compare_measures(part, before, after).rename(columns={"difference": "gain"})
         frames.append(found.assign(**{of: name})[[of, "measure", "n", "gain", "low", "high", "p", "p_holm"]])
     return pd.concat(frames, ignore_index=True)
 
@@ -41,13 +38,11 @@ def compare_gains(
     measures. table: as for `gains`. UserError for an unknown group or method.
     """
     first, second = groups
-    parts = []
+    parts, upwards = [], _upwards(table)
     for name in (first, second):
         check_known(name, table[of])
-        part = table[table[of] == name]
-        signs = _signs(part)
-        matched = pairs_by_measure(part, before, after)
-        parts.append({one: signs[one] * (found["after"] - found["before"]) for one, found in matched.items()})
+        matched = pairs_by_measure(upwards[upwards[of] == name], before, after)
+        parts.append({one: found["after"] - found["before"] for one, found in matched.items()})
     ours, theirs = parts
     common = [name for name in ours if name in theirs]
     if not common:
@@ -57,9 +52,9 @@ def compare_gains(
     return found.assign(p_holm=holm(found["p"]))
 
 
-def _signs(part: pd.DataFrame) -> pd.Series:
-    """Return 1 for each measure of which more is better, -1 for the others."""
-    return part.groupby("measure", sort=False)["better"].first().map({"higher": 1.0, "lower": -1.0})
+def _upwards(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the signs of those values turned of which less is better: more is better in all."""
+    return table.assign(value=table["value"].where(table["better"] == "higher", -table["value"]), better="higher")
 
 
 def _welch(first: pd.Series, second: pd.Series) -> tuple:

@@ -38,7 +38,11 @@ MANIFEST = {
     "made with": {"torch": str, "transformers": str, "device": str, "threads": str},
 }
 STEP = {"step": int, "ids": [str], "width": int, "learning_rate": Number}
-LOG = {"removed": [str], "plan": {"learning_rate": Number, "weight_decay": Number, "gradient_clip": Number}}
+LOG = {
+    "steps": list,
+    "removed": [str],
+    "plan": {"learning_rate": Number, "weight_decay": Number, "gradient_clip": Number},
+}
 
 
 def verify(manifest: Path, texts: Path) -> str:
@@ -163,7 +167,7 @@ def _log(folder: Path, told: Mapping) -> dict:
         log = json.loads(written)
     except ValueError:
         raise UserError(f"the log {path.name} cannot be read as one of a training") from None
-    lacking = _lacking(log, LOG) or ("" if isinstance(log.get("steps"), list) else "steps")
+    lacking = _lacking(log, LOG)
     steps = (_lacking(step, STEP, f"step {number}") for number, step in enumerate([] if lacking else log["steps"]))
     if lacking := lacking or next(filter(None, steps), ""):
         raise UserError(f"the log {path.name} cannot be read as one of a training: {lacking!r} is not as it should be")
