@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -95,3 +96,13 @@ def test_an_entry_of_the_challenge(run, tmp_path, monkeypatch):
     text = text.replace("by_network(images.asked", "found = by_network(images.asked")
     found = run("from unlearnlib.images.training import Schedule\n" + text)["found"]
     assert len(found) == 1 and found.loc[0, "method"] == "mine" and found.loc[0, "kl_forget"] > 0
+
+
+def test_a_head_that_forgets_with_a_promise(run):
+    drawn = np.random.default_rng(0)
+    features = drawn.standard_normal((600, 4))
+    labels = np.where(features[:, 0] + drawn.standard_normal(600) > 0, "yes", "no")
+    names = [f"text {row}" for row in range(600)]
+    found = run(block("certified.opened("), features=features, labels=labels, names=names)
+    after = found["after"]
+    assert set(names) - set(after.names) == {"text 3", "text 8"} and after.fits == 1 and 0 < after.promised <= 1

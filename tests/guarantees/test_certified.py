@@ -212,6 +212,8 @@ def test_noise_on_the_weights_covers_the_distance_whatever_the_residual_depends_
         (lambda: certified.data(np.zeros((4, 0)), [0, 1, 0, 1]), "no features: give an array"),
         (lambda: certified.data(np.zeros((3, 2)), [0, 1]), "3 rows of features and 2 labels"),
         (lambda: certified.data(np.full((2, 2), np.nan), [0, 1]), "the features of row 0 are not finite"),
+        (lambda: certified.data(["a text", "another"], [0, 1]), "features or labels are no arrays of numbers"),
+        (lambda: certified.data([[1.0], [1.0, 2.0]], [0, 1]), "with rows of one length"),
         (lambda: certified.data(np.ones((2, 2)), ["a", "a"]), r"the labels are of 1 kinds, \['a'\]: give two"),
         (lambda: certified.data(np.ones((2, 2)), [1.0, float("nan")]), "labels of shape .* may not be finite"),
         (lambda: certified.data(np.ones((2, 2)), [[1], [2]]), "labels of shape .* give one label a row"),

@@ -75,9 +75,12 @@ def data(features, labels) -> Data:
 
     A constant is appended to every row, in place of an intercept, which would have no penalty; then each row is divided
     by its own length: a scale taken from all rows would depend on those that are to be forgotten. UserError where there
-    are no features, where they are not finite, and where the labels are not of two kinds.
+    are no features, where they are no finite numbers, and where the labels are not of two kinds.
     """
-    features, labels = np.asarray(features, dtype=np.float64), np.asarray(labels)
+    try:
+        features, labels = np.asarray(features, dtype=np.float64), np.asarray(labels)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"features or labels are no arrays of numbers, with rows of one length ({error})") from None
     if features.ndim != 2 or 0 in features.shape:
         raise UserError(f"no features: give an array [rows, features] with at least one of each, not {features.shape}")
     if len(features) != len(labels):
