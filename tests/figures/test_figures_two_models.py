@@ -37,3 +37,28 @@ def test_an_interval_that_goes_on_has_an_arrow():
     assert panel.get_xlim()[1] == two_models.LIMIT
     with pytest.raises(UserError, match="no column 'gain'"):
         two_models.gains(table().drop(columns="gain"))
+
+
+def ends(low=0.5):
+    rows = [
+        (of, method, model, ratio, low, ratio * 2, seeds)
+        for of in ("to forget", "to keep")
+        for model, seeds, ratio in (("small", 5, 0.6), ("real", 3, 3.0))
+        for method in ("task vector", "base")
+    ]
+    return pd.DataFrame(rows, columns=["of", "method", "model", "ratio", "low", "high", "n"])
+
+
+def test_a_way_has_a_mark_for_each_model_left_of_the_line_where_it_is_nearer():
+    figure = two_models.nearer(ends())
+    panels = [one for one in figure.axes if one.axison]
+    assert [one.get_title(loc="left") for one in panels] == ["to forget", "to keep"]
+    marks = [float(line.get_xdata()[0]) for line in panels[0].get_lines() if line.get_marker() in "oD"]
+    assert marks == [0.6, 0.6, 3.0, 3.0] and panels[0].get_xscale() == "log"
+    least, most = panels[0].get_xlim()
+    assert least == pytest.approx(0.6 / two_models.ROOM) and most == pytest.approx(3.0 * two_models.ROOM)
+    assert not any(line.get_marker() in "<>" for line in panels[0].get_lines() if line.get_marker() != "None")
+    beyond = two_models.nearer(ends(low=1e-3)).axes[0].get_lines()
+    assert sum(line.get_marker() == "<" for line in beyond) == 4
+    with pytest.raises(UserError, match="no column 'ratio'"):
+        two_models.nearer(ends().drop(columns="ratio"))
