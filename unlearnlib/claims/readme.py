@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from unlearnlib.claims import evidence, judging
-from unlearnlib.claims.claims import CONFIGURATIONS
+from unlearnlib.claims.claims import CLAIMS, CONFIGURATIONS
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 from unlearnlib.core.profiles import AS_IT_IS
@@ -171,7 +171,7 @@ def verdicts_table(folder: Path) -> str:
         raise UserError(f"no {folder / WIDER / CONFIGURATIONS}.csv: run --profile {WIDER} --publish")
     table = judging.verdicts(criteria, judging.judge_configurations(folder / WIDER)).astype({"n": float})
     states = judging.states(criteria).set_index("claim")
-    real = words_of(judged_in(folder / REAL)) if (folder / REAL).is_dir() else None
+    real = _asked_of(judged_in(folder / REAL)) if (folder / REAL).is_dir() else None
     heads = ["claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
              "elsewhere, as far as asked there", "notebook"]  # fmt: skip
     if real is not None:
@@ -181,7 +181,7 @@ def verdicts_table(folder: Path) -> str:
         verdict = f"**{row['verdict']}**" + (f" on {row['on']}" if row["on"] else "")
         elsewhere = row["configurations"] or "not run"
         cells = [row["claim"], row["statement"], verdict, _criteria(states.loc[row["claim"]]), _effect(row), elsewhere]
-        cells += [] if real is None else [real.get(row["claim"], "not run")]
+        cells += [] if real is None else [real[row["claim"]]]
         lines.append(_line([*cells, row["notebook"]]))
     lines += [
         "",
@@ -198,21 +198,40 @@ def verdicts_table(folder: Path) -> str:
 
 def words_of(judged: pd.DataFrame) -> dict[str, str]:
     """Return the word for each claim that rows of `judged_in` can judge: by all of its criteria where all are there,
-    else by those that notebook 16 asks."""
+    else, of a claim that notebook 16 asks of, by those that are."""
     return judged[_said(judged)].groupby("claim", sort=False)["verdict"].first().to_dict()
 
 
 def judged_in(folder: Path) -> pd.DataFrame:
     """Return the rows of `judging.judge` of another profile's tables, and where its run had notebook 16 and not those
-    of a claim's own tables, what that says of the profile as it is."""
+    of a claim's own tables, what that says of the profile as it is; the verdict of such a claim is by what was asked of
+    it in either."""
     whole = judging.judge(folder)
     if not (folder / f"{CONFIGURATIONS}.csv").is_file():
         return whole
     asked = judging.judge_configurations(folder)
     asked = asked[asked["configuration"].eq(AS_IT_IS)]
-    complete = _said(whole)
-    rows = pd.concat([whole[complete], asked[~asked["claim"].isin(whole.loc[complete, "claim"])], whole[~complete]])
-    return rows.drop_duplicates(["claim", "criterion"])
+    rows = []
+    for claim in CLAIMS:
+        own, there = (table[table["claim"] == claim.id] for table in (whole, asked))
+        if not _said(own).all() and len(there):
+            known = own[own["state"].ne(judging.UNTESTED)]
+            found = pd.concat([there, known]).drop_duplicates("criterion")
+            found = found.assign(verdict=judging.word(found.to_dict("records"), claim.either))
+            own = pd.concat([found, own]).drop_duplicates("criterion")
+        rows.append(own)
+    return pd.concat(rows, ignore_index=True)
+
+
+def _asked_of(judged: pd.DataFrame) -> dict[str, str]:
+    """Return how a run of some notebooks answers each claim: its word, and of how many criteria where not of all."""
+    words, cells = words_of(judged), {}
+    for claim, rows in judged.groupby("claim", sort=False):
+        count, told = len(rows), int(rows["state"].ne(judging.UNTESTED).sum())
+        part = "" if told == count else f"{told} of {count} criteria"
+        word = words.get(claim, "")
+        cells[claim] = f"{word}, by {part}" if word and part else word or (f"no word: {part}" if told else "not run")
+    return cells
 
 
 def _said(judged: pd.DataFrame) -> pd.Series:
