@@ -1,5 +1,8 @@
 """Words before a question: the right ones, no answer given away, and the same measures as everywhere."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from unlearnlib.core.errors import UserError
@@ -71,3 +74,10 @@ def test_quark_is_asked_at_its_last_stop_behind_its_token(experiment):
         rows = table[(table["metric"] == "answer_probability") & (table["set"] == "forget")]
         assert rows["value"].to_numpy() == pytest.approx(values[0], rel=1e-4)
         assert abs(values[0] - values[1]).max() > 1e-3, "and not the model that it starts from"
+
+
+def test_no_model_is_trained_for_words_where_the_profile_names_other_ways(experiment):
+    assert prompts.kinds(experiment) == list(prompts.KINDS)
+    some = SimpleNamespace(profile=replace(experiment.profile, ways=("SSD",)))
+    assert prompts.kinds(some) == [kind for kind in prompts.KINDS if kind not in prompts.QUARKS]
+    assert prompts.kinds(SimpleNamespace(profile=replace(experiment.profile, ways=("Quark",)))) == list(prompts.KINDS)

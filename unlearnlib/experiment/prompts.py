@@ -28,6 +28,13 @@ QUARKS = (TOKEN, WITHOUT)
 METRICS = ("answer_probability", "cloze_hit", "text_nll")
 
 
+def kinds(experiment: Experiment) -> list[str]:
+    """Return the KINDS to ask of an experiment: QUARKS, which train a model, only where its profile has Quark among its
+    ways (or names none)."""
+    named = experiment.profile.ways
+    return [kind for kind in KINDS if kind not in QUARKS or not named or "Quark" in named]
+
+
 def asked(experiment: Experiment, kind: str) -> pd.DataFrame:
     """Return what the fine-tuned model says behind other words (cached): tidy rows (method, set, example, metric,
     value) of the sets forget and retain, the method being the `kind` (KINDS). For QUARKS it is the model at the last
