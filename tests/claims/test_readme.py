@@ -424,11 +424,19 @@ def test_what_the_readme_says_of_the_real_model_is_in_the_tables():
         )
         assert (behind * better <= 0).all(), f"{place}, {kind}: ahead on none"
         far.append(np.exp(behind["forget set: KL"]))
-    nearer = pd.read_csv(results / "26_nearer.csv").query("configuration == 'the real model'").set_index("method")
+    nearer = pd.read_csv(results / "26_nearer.csv").query("model == 'the real model' and of == \"Dave's texts\"")
+    nearer = nearer.set_index("method")
     numbers = {name: "{ratio:.2f} times ({low:.2f} to {high:.2f}".format(**nearer.loc[name]) for name in nearer.index}
     paper, best = numbers["first epoch, whole model, plain"], numbers["all epochs, embedding, preconditioned"]
     completed = np.mean(wide.xs("neighbours: completions", level=1)["all epochs, embedding, preconditioned"])
     kept = wide.xs("neighbours: answer probability", level=1).mean()
+    others = pd.read_csv(results / "26_others.csv").query("model == 'the real model'").set_index(["of", "method"])
+    vector, short = (others.loc[("Dave's texts", name)] for name in ("task vector", "retraining, 2 epochs"))
+    behind = others["ratio"]["the neighbours' texts"]
+    tried = pd.read_csv(results / "smollm2" / "11_table.csv").set_index("method")
+    settled = others.loc["Dave's texts"].query("high < 1").index.intersection(["task vector", "SSD", "UNDIAL", "SalUn"])
+    assert list(settled) == ["task vector"] and set(tried.loc[["UNDIAL", "SalUn"], "reached"]) == {"0 of 3"}
+    assert tried["work"]["task vector"].round(1) == 0.5 and tried["work"]["retraining, 2 epochs"] == 0.25
     places = (kept[f"first epoch, {place}, plain"] for place in ("embedding", "whole model"))
     distances = wide[wide.index.get_level_values("measure").str.endswith("KL")].groupby("measure").mean()
     assert len(distances) == 4
@@ -439,6 +447,9 @@ def test_what_the_readme_says_of_the_real_model_is_in_the_tables():
         f"On his texts the paper's step ends at {paper.replace('times (', 'times the distance of doing nothing (')})",
         f"in the embedding at {best}, open), with {completed:.0%} of the neighbours' completions",
         f"the base model at {nearer.loc['base', 'ratio']:.2f} times",
+        f"beyond doubt ({vector['ratio']:.2f} times, {vector['low']:.2f} to {vector['high']:.2f}, for half of "
+        f"retraining's work); retraining for a quarter of it is at {short['ratio']:.2f}, and on the neighbours' texts "
+        f"{behind['retraining, 2 epochs'] / behind['task vector']:.1f} times as far as the task vector",
     ]
     assert [one for one in said if one not in text] == []
 
