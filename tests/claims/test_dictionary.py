@@ -1,5 +1,6 @@
 """results/README.md explains what the tables have in common, and its warning about logarithms is true."""
 
+import functools
 import re
 from collections import Counter
 
@@ -11,8 +12,23 @@ from unlearnlib.core import paths
 from unlearnlib.measures.collateral import LOGARITHMIC, MEASURES
 
 RESULTS = paths.ROOT / "results"
-TABLES = {path.relative_to(RESULTS): pd.read_csv(path) for path in sorted(RESULTS.rglob("*.csv"))}
 TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
+
+
+@functools.cache
+def tables() -> dict[str, pd.DataFrame]:
+    return {str(path.relative_to(RESULTS)): pd.read_csv(path) for path in sorted(RESULTS.rglob("*.csv"))}
+
+
+def found_in(column: str) -> Counter:
+    """In how many tables each value of a column stands."""
+    having = [table[column] for table in tables().values() if column in table.columns]
+    return Counter(name for values in having for name in values.dropna().unique())
+
+
+def columns() -> Counter:
+    """In how many tables each column is."""
+    return Counter(column for table in tables().values() for column in table.columns)
 
 
 def explained(heading: str) -> set[str]:
@@ -24,8 +40,7 @@ def explained(heading: str) -> set[str]:
 
 @pytest.mark.parametrize("column, heading", [("set", "Sets"), ("metric", "Metrics")])
 def test_every_set_and_metric_of_two_tables_is_explained(column, heading):
-    tables = [table for table in TABLES.values() if column in table.columns]
-    found = Counter(name for table in tables for name in table[column].dropna().unique())
+    found = found_in(column)
     families = {name for name in explained(heading) if name.endswith("*")}
     known = {name for name in found if any(name.startswith(family[:-1]) for family in families)}
     several = {name for name, count in found.items() if count > 1}
@@ -33,30 +48,25 @@ def test_every_set_and_metric_of_two_tables_is_explained(column, heading):
 
 
 def test_every_column_of_eight_tables_is_explained():
-    found = Counter(column for table in TABLES.values() for column in table.columns)
-    shared = {name for name, count in found.items() if count >= 8}
-    columns = explained("Columns") | {"set", "method"}  # these have a section
-
-    assert len(shared) > 40 and shared - columns == set()
+    shared = {name for name, count in columns().items() if count >= 8}
+    known = explained("Columns") | {"set", "method"}  # these have a section
+    assert len(shared) > 40 and shared - known == set()
 
 
 def test_nothing_is_explained_that_no_table_has():
-    columns = {column for table in TABLES.values() for column in table.columns}
-    assert explained("Columns") - columns == set()
-    sets = {name for table in TABLES.values() if "set" in table for name in table["set"].dropna().unique()}
-    assert explained("Sets") - sets == set()
+    assert explained("Columns") - set(columns()) == set()
+    assert explained("Sets") - set(found_in("set")) == set()
 
 
 def test_the_stops_are_explained():
-    stops = {name for table in TABLES.values() if "stop" in table for name in table["stop"].dropna().unique()}
     row = next(line for line in TEXT.splitlines() if line.startswith("| `stop` |"))
-    assert {stop for stop in stops if f"`{stop}`" not in row} == set()
+    assert {stop for stop in found_in("stop") if f"`{stop}`" not in row} == set()
 
 
 def test_perplexities_and_divergences_are_logarithms_in_a_column_of_measures():
     """The same model's perplexity in notebook 04's table of metrics and in notebook 12's of measures."""
-    metrics = TABLES[next(path for path in TABLES if str(path) == "04_equal_forgetting.csv")]
-    measures = TABLES[next(path for path in TABLES if str(path) == "12_measures.csv")]
+    metrics = tables()["04_equal_forgetting.csv"]
+    measures = tables()["12_measures.csv"]
     plain = metrics.query("method == 'finetuned' and set == 'retain' and metric == 'perplexity'")
     logged = measures.query("method == 'finetuned' and measure == 'neighbours: perplexity'")
     both = plain.merge(logged, on="seed", suffixes=("", "_log"))

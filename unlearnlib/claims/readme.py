@@ -215,10 +215,9 @@ def judged_in(folder: Path) -> pd.DataFrame:
     for claim in CLAIMS:
         own, there = (table[table["claim"] == claim.id] for table in (whole, asked))
         if not _said(own).all() and len(there):
-            known = own[own["state"].ne(judging.UNTESTED)]
-            found = pd.concat([there, known]).drop_duplicates("criterion")
-            found = found.assign(verdict=judging.word(found.to_dict("records"), claim.either))
-            own = pd.concat([found, own]).drop_duplicates("criterion")
+            own = pd.concat([there, own]).drop_duplicates("criterion")
+            known = own[own["criterion"].isin(there["criterion"]) | own["state"].ne(judging.UNTESTED)]
+            own = own.assign(verdict=judging.word(known.to_dict("records"), claim.either))
         rows.append(own)
     return pd.concat(rows, ignore_index=True)
 
@@ -227,10 +226,14 @@ def _asked_of(judged: pd.DataFrame) -> dict[str, str]:
     """Return how a run of some notebooks answers each claim: its word, and of how many criteria where not of all."""
     words, cells = words_of(judged), {}
     for claim, rows in judged.groupby("claim", sort=False):
-        count, told = len(rows), int(rows["state"].ne(judging.UNTESTED).sum())
-        part = "" if told == count else f"{told} of {count} criteria"
-        word = words.get(claim, "")
-        cells[claim] = f"{word}, by {part}" if word and part else word or (f"no word: {part}" if told else "not run")
+        told = int(rows["state"].ne(judging.UNTESTED).sum())
+        part = f"{told} of {len(rows)} criteria"
+        if not told:
+            cells[claim] = "not run"
+        elif claim not in words:
+            cells[claim] = f"no word: {part}"
+        else:
+            cells[claim] = words[claim] if told == len(rows) else f"{words[claim]}, by {part}"
     return cells
 
 

@@ -25,14 +25,8 @@ def gains(table: pd.DataFrame):
     figure, axes = new_figure(tall, wide, height=1.1 + tall * (0.65 + 0.24 * len(measures)), sharex=True, sharey=True,
                               squeeze=False)  # fmt: skip
     for panel, name in zip(axes.flat, comparisons, strict=False):
-        for number, (model, shown) in enumerate(zip(models, MODELS, strict=False)):
-            rows = table[(table["comparison"] == name) & (table["model"] == model)].set_index("measure")
-            places = {one: at + (number - 0.5) * 2 * APART for at, one in enumerate(measures)}
-            for measure, row in rows.iterrows():
-                _mark(panel, places[measure], row["gain"], row["low"], row["high"], shown, (-LIMIT, LIMIT))
-        panel.axvline(0, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
-        panel.set_title(name.replace(" (", "\n(", 1), fontsize=8.5)
-        panel.grid(axis="y", visible=False)
+        rows = table[table["comparison"] == name].rename(columns={"gain": "value", "measure": "row"})
+        _panel(panel, rows, measures, models, (-LIMIT, LIMIT), 0, name.replace(" (", "\n(", 1))
     for panel in axes.flat[len(comparisons) :]:
         panel.set_axis_off()
     reach = min(LIMIT, float(table[["low", "high", "gain"]].abs().max(axis=None)) * 1.05)
@@ -58,22 +52,27 @@ def nearer(table: pd.DataFrame):
     for panel, of in zip(axes.flat, sets, strict=True):
         here = table[table["of"] == of]
         limits = (min(1, here["ratio"].min()) / ROOM, max(1, here["ratio"].max()) * ROOM)
-        for number, (model, shown) in enumerate(zip(models, MODELS, strict=False)):
-            for _, row in here[here["model"] == model].iterrows():
-                y = methods.index(row["method"]) + (number - 0.5) * 2 * APART
-                _mark(panel, y, row["ratio"], row["low"], row["high"], shown, limits)
-        panel.axvline(1, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
+        _panel(panel, here.rename(columns={"ratio": "value", "method": "row"}), methods, models, limits, 1, of)
         panel.set_xscale("log")
         panel.set_xlim(*limits)
         panel.xaxis.set_major_formatter("{x:g}")
-        panel.set_title(of, fontsize=8.5)
-        panel.grid(axis="y", visible=False)
     names = [look(name).label if name in REFERENCES else name for name in methods]
     axes[0, 0].set(yticks=range(len(methods)), yticklabels=names, ylim=(len(methods) - 0.4, -0.6))
     figure.supxlabel("KL to the retrained model, as a multiple of that of doing nothing", fontsize=9)
     title = "geometric means and 95% intervals over seeds; to the left: nearer to the retrained model"
     _legend(figure, table, title, "doing nothing")
     return figure
+
+
+def _panel(axes, table: pd.DataFrame, rows: list, models: list, limits: tuple[float, float], line: float, title: str):
+    """Draw a mark with its interval for each model (columns row, model, value, low, high) and the line of no effect."""
+    for number, (model, shown) in enumerate(zip(models, MODELS, strict=False)):
+        for _, one in table[table["model"] == model].iterrows():
+            y = rows.index(one["row"]) + (number - 0.5) * 2 * APART
+            _mark(axes, y, one["value"], one["low"], one["high"], shown, limits)
+    axes.axvline(line, color=GREY, linewidth=1, linestyle=DASHED, zorder=1)
+    axes.set_title(title, fontsize=8.5)
+    axes.grid(axis="y", visible=False)
 
 
 def _legend(figure, table: pd.DataFrame, title: str, line: str) -> None:
