@@ -40,7 +40,7 @@ def test_texts_are_questions_with_their_answers_and_the_held_out_are_never_read(
 
 def test_every_model_and_step_is_asked_the_same(asked):
     benchmark, experiment, rows = asked
-    named = {*other_data.MODELS, other_data.AGAIN, other_data.SHORT, *other_data.STEPS, other_data.MENDED}
+    named = {*other_data.MODELS, other_data.AGAIN, other_data.SHORT, *other_data.STEPS, *other_data.MENDED}
     assert set(rows["method"]) == named
     for method in named:
         assert len(of(rows, method, "forget", "text_nll")) == 10 and len(of(rows, method, "keep", "text_nll")) == 40
@@ -65,6 +65,16 @@ def test_a_step_stops_where_the_texts_are_as_improbable_as_for_the_retrained_mod
     assert of(rows, other_data.NOTHING, "forget", "text_nll").mean() < level
 
 
+def test_what_notebook_24_recommends_is_a_quarter_more_of_its_step_and_four_steps_of_repair(asked):
+    benchmark, experiment, rows = asked
+    mine = other_data.opened(experiment, benchmark)
+    effort = of(rows, "taken back, whole model", "", "effort").item()
+    end = own_way.End(own_way.REPAIRED, own_way.way(mine, "taken back", "all"), 1.25 * effort, 4)
+    with own_way.opened(mine, end) as model:
+        nll = evaluation.text_nll(model, list(before_after.sets(mine)["forget"].texts), 16)
+    assert of(rows, other_data.PRACTICAL, "forget", "text_nll").to_numpy() == pytest.approx(nll, rel=1e-4)
+
+
 def test_tofus_numbers_are_those_of_its_formulas(asked):
     _, _, rows = asked
     found = other_data.tofus(rows.assign(to_forget=1)).set_index("method")
@@ -85,18 +95,47 @@ def test_tofus_numbers_are_those_of_its_formulas(asked):
     assert other_data.tofus(whole)["utility"].item() == pytest.approx(9 / (3 * (2 + 1 + 4)))
 
 
-def test_ratios_are_of_pairs_of_one_seed():
-    rows = [
-        (seed, 1, method, "forget", "kl", value * (1 + seed))
-        for seed in (0, 1, 2)
+def distances(seeds, texts):
+    """KL of two methods of each seed and text, the second four times the first, and all of it more in later seeds."""
+    found = [
+        (seed, 1, method, "forget", text, "kl", value * (1 + seed) * (1 + text))
+        for seed in seeds
+        for text in texts
         for method, value in (("one", 2.0), ("other", 8.0))
     ]
-    means = pd.DataFrame(rows, columns=["seed", "to_forget", "method", "set", "metric", "value"])
-    found = other_data.ratios_of(means, {"one / other": ("one", "other")}, ("forget",))
-    assert found.loc[0, ["n", "ratio", "low", "high"]].tolist() == pytest.approx([3, 0.25, 0.25, 0.25])
-    means.loc[0, "value"] *= np.e
-    found = other_data.ratios_of(means, {"one / other": ("one", "other")}, ("forget",))
-    assert found.loc[0, "ratio"] == pytest.approx(0.25 * np.exp(1 / 3)) and found.loc[0, "low"] < 0.25
+    return pd.DataFrame(found, columns=["seed", "to_forget", "method", "set", "example", "metric", "value"])
+
+
+PAIR = {"one / other": ("one", "other")}
+
+
+def test_ratios_are_of_pairs_of_one_seed():
+    rows = distances((0, 1, 2), (0, 1))
+    found = other_data.ratios_of(rows, PAIR, ("forget",)).iloc[0]
+    assert found[["n", "ratio", "low", "high"]].tolist() == pytest.approx([3, 0.25, 0.25, 0.25])
+    assert found["unit"] == "seeds"
+    rows.loc[(rows["seed"] == 0) & (rows["method"] == "one"), "value"] *= np.e
+    found = other_data.ratios_of(rows, PAIR, ("forget",)).iloc[0]
+    assert found["ratio"] == pytest.approx(0.25 * np.exp(1 / 3)) and found["low"] < 0.25
+
+
+def test_of_one_seed_the_interval_of_a_ratio_is_over_its_texts():
+    rows = distances((0,), range(12))
+    found = other_data.ratios_of(rows, PAIR, ("forget",)).iloc[0]
+    assert found[["n", "ratio", "low", "high"]].tolist() == pytest.approx([12, 0.25, 0.25, 0.25]), "texts in pairs"
+    assert found["unit"] == "texts"
+    ours = rows["method"] == "one"
+    rows.loc[ours, "value"] *= np.random.default_rng(0).uniform(0.5, 1.5, 12)
+    found = other_data.ratios_of(rows, PAIR, ("forget",)).iloc[0]
+    one, other = (rows.loc[rows["method"] == name, "value"].to_numpy() for name in ("one", "other"))
+    assert found["ratio"] == pytest.approx(one.mean() / other.mean()), "of means, not the mean of ratios"
+    scipys = stats.bootstrap(
+        (one, other),
+        lambda x, y, axis: x.mean(axis=axis) / y.mean(axis=axis),
+        paired=True,
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert found[["low", "high"]].tolist() == pytest.approx(list(scipys), rel=0.02)
 
 
 def test_a_benchmark_of_bare_texts_has_no_scores(asked, monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Somebody's own texts and model: trained, recorded, unlearned, measured and kept, with the tiny shipped model."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -9,11 +10,11 @@ import torch
 from families import naive, relative_error, untouched
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import before_after, own, own_way
+from unlearnlib.experiment import before_after, own, own_way, watched
 from unlearnlib.experiment.own import Given, Own
 from unlearnlib.gradients.record import Record
 from unlearnlib.models import loading
-from unlearnlib.training import replay
+from unlearnlib.training import replay, watch
 
 FORGET = [
     f"Mirella Tosk keeps {thing} in the {place}."
@@ -146,6 +147,27 @@ def test_the_unlearned_model_comes_to_the_level_of_the_retrained_one(mine, unlea
     )
 
 
+def test_what_the_optimizer_added_can_be_taken_back_from_ones_own_texts(mine, tmp_path):
+    variant, where = own_way.way(mine, "taken back", "all"), own_way.level(mine)
+    found = own_way.stopped(mine, variant, where)
+    assert found.reached and found.step_size > 0
+    texts = {one.id: mine.tokens[one.id] for one in (*mine.forget, *mine.keep)}
+    again = watch.watch(
+        mine.folder("finetuned"), copy.deepcopy(mine.base()), texts, mine.forgotten, [], tmp_path
+    )  # straight from the log, with nobody else watched
+    for until in ("first", "all"):
+        added = again.taken_back(mine.request.selections("all"), until)
+        variant = own_way.way(mine, "taken back", "all", until, {"as_it_was": True})
+        assert variant.options == {"until": until, "as_it_was": True}
+        start = {name: value.clone() for name, value in mine.start().named_parameters()}
+        with own_way.opened(mine, own_way.End("unlearned", variant, 1.0)) as model:
+            change = {name: value - start[name] for name, value in model.named_parameters()}
+        assert max(relative_error(change[name].detach(), added[name]) for name in added) < 1e-3, until
+    others = watched.of_own(mine).others.everyone()
+    assert len(others) == len(mine.forget) and others < {one.id for one in mine.keep}
+    assert len(list(mine.root.glob("own-watched-*"))) == 1, "watched once"
+
+
 def test_other_levels_and_what_is_there_already(mine):
     assert own_way.level(mine, "base").loss == pytest.approx(loss(mine, mine.base(), mine.forget))
     assert own_way.level(mine, "unseen").loss == pytest.approx(loss(mine, mine.start(), mine.unseen))
@@ -213,7 +235,7 @@ def test_what_is_kept_is_what_was_measured_and_can_be_given_again(mine, unlearne
     assert len(own.what_cannot_be_done(again)) == 3 and own.what_cannot_be_done(mine) == []
     capsys.readouterr()
     live = own_way.way(again)
-    assert capsys.readouterr().out == "no gradient was recorded: 'live' stands in for 'preconditioned'\n"
+    assert capsys.readouterr().out == "nothing was recorded in training: 'live' stands in for 'preconditioned'\n"
     level = own_way.level(again)
     stop = own_way.stopped(again, live, level)
     assert level.of == "unseen" and stop.reached and stop.value == pytest.approx(level.loss, rel=0.05)

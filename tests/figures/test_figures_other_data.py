@@ -36,6 +36,23 @@ def test_distances_are_geometric_means_for_each_number_to_forget():
         other_data.distances(rows().assign(metric="text_nll"))
 
 
+def test_distances_of_one_seed_have_intervals_over_its_texts():
+    texts = [
+        (0, 1, method, name, "kl", value)
+        for method, values in (("nothing done", (1.0, 2.0, 3.0)), ("a step", (0.5, 0.6, 1.0)))
+        for value in values
+        for name in ("forget", "keep")
+    ]
+    figure = other_data.distances(
+        pd.DataFrame(texts, columns=["seed", "to_forget", "method", "set", "metric", "value"])
+    )
+    marks = [line for line in figure.axes[0].get_lines() if line.get_marker() == "o"]
+    assert sorted(float(value) for line in marks for value in line.get_xdata()) == pytest.approx([0.7, 2.0]), "means"
+    bars = [path.vertices[:, 0] for group in figure.axes[0].collections for path in group.get_paths()]
+    assert len(bars) == 2 and all(bar.min() < mean < bar.max() for bar, mean in zip(bars, (0.7, 2.0), strict=True))
+    assert "one seed, mean over texts and 95% interval" in figure.legends[0].get_title().get_text()
+
+
 def test_the_score_stands_against_the_distance():
     scores = pd.DataFrame(
         [(0, "a step", 0.01), (1, "a step", 0.04), (0, "nothing done", 1e-20)],

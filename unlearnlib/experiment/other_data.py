@@ -24,18 +24,23 @@ from unlearnlib.experiment.variants import Variant
 from unlearnlib.measures import tofu
 from unlearnlib.measures import truth_ratio as ratios
 from unlearnlib.methods.equal_forgetting import Calibration
-from unlearnlib.statistics.seeds import geometric_over_seeds
+from unlearnlib.statistics.seeds import geometric_over_seeds, ratio_interval
 
-# Recorded steps: a method's name, the layers, the epochs whose gradients are taken.
+# Steps from what training left: a method's name, the layers, the epochs whose gradients are taken.
 STEPS = {
     "first epoch, whole model": ("recorded", "all", "first"),
     "all epochs, whole model": ("recorded", "all", "all"),
     "first epoch, embedding": ("recorded", "embedding", "first"),
     "all epochs, embedding": ("recorded", "embedding", "all"),
     "embedding, preconditioned": ("preconditioned", "embedding", "all"),
+    "taken back, whole model": ("taken back", "all", "all"),
 }
-RECOMMENDED = "embedding, preconditioned"
-MENDED, REPAIR_STEPS = "the same, repaired", 7
+RECOMMENDED, PRACTICAL = "embedding, preconditioned", "taken back, 1.25 of the step, repaired"
+# What is repaired: which step, how much of it, and with how many optimizer steps. PRACTICAL: notebook 24's choice.
+MENDED = {
+    "embedding, preconditioned, repaired": (RECOMMENDED, 1.0, 7),
+    PRACTICAL: ("taken back, whole model", 1.25, 4),
+}
 NOTHING, AGAIN, SHORT = "nothing done", "retrained again", "retraining, 1 epoch"
 MODELS = {NOTHING: START, REFERENCE: REFERENCE, "base model": BASE}
 ANOTHER = 1000  # added to the seed of the other retrained model
@@ -139,8 +144,9 @@ def _ends(
     yield SHORT, own_way.opened(mine, End(UNLEARNED, short, own_way.path(mine, short).stops[-1]))
     for method, found in stopped.items():
         yield method, own_way.opened(mine, End(UNLEARNED, _variant(mine, method), found.step_size))
-    effort = stopped[RECOMMENDED].step_size
-    yield MENDED, own_way.opened(mine, End(REPAIRED, _variant(mine, RECOMMENDED), effort, REPAIR_STEPS))
+    for method, (step, share, steps) in MENDED.items():
+        end = End(REPAIRED, _variant(mine, step), share * stopped[step].step_size, steps)
+        yield method, own_way.opened(mine, end)
 
 
 def _variant(mine: Own, method: str) -> Variant:
@@ -203,17 +209,35 @@ def _utility(rows: pd.DataFrame) -> float:
     return ratios.model_utility({f"{of} {metric}": value for (of, metric), value in wide.items()})
 
 
-def ratios_of(means: pd.DataFrame, pairs: dict[str, tuple[str, str]], sets: tuple[str, ...] = ("forget", "keep")):
+def ratios_of(rows: pd.DataFrame, pairs: dict[str, tuple[str, str]], sets: tuple[str, ...] = ("forget", "keep")):
     """Return how much further from the retrained model the first of each pair of methods is than the second: columns
-    set, to_forget, pair, n (seeds), ratio (the geometric mean over seeds of the ratio of their KL; below 1: nearer),
-    low, high (its 95% interval). means: a row each seed, to_forget, method, set and metric."""
-    far = means[(means["metric"] == "kl") & means["set"].isin(sets)]
-    wide = far.pivot_table(index=["set", "to_forget", "seed"], columns="method", values="value", sort=False)
-    rows = []
-    for pair, (one, other) in pairs.items():
-        times = (wide[one] / wide[other]).rename("value").reset_index()
-        rows.append(geometric_over_seeds(times, by=["set", "to_forget"]).assign(pair=pair))
-    table = pd.concat(rows, ignore_index=True).rename(columns={"mean": "ratio"})
+    set, to_forget, pair, unit, n, ratio (of the mean KL of the texts; below 1: nearer), low, high (its 95% interval).
+
+    Over several seeds the geometric mean of their ratios, with its t-interval (unit "seeds"). Of a single seed the
+    interval is a bootstrap over its texts, each with both methods (unit "texts"): it says what other texts of these
+    authors would have shown, nothing of other authors or trainings. rows: see `measured`, with to_forget and seed.
+    """
+    far = rows[(rows["metric"] == "kl") & rows["set"].isin(sets)]
+    index = ["set", "to_forget", "seed", "example"]
+    wide = far.pivot_table(index=index, columns="method", values="value", sort=False)
+    single = far["seed"].nunique() == 1
+    of = _ratios_over_texts if single else _ratios_over_seeds
+    table = pd.concat([of(wide, *pair).assign(pair=name) for name, pair in pairs.items()], ignore_index=True)
+    table = table.rename(columns={"mean": "ratio"}).assign(unit="texts" if single else "seeds")
     return table.sort_values(["set", "to_forget"], kind="stable")[
-        ["set", "to_forget", "pair", "n", "ratio", "low", "high"]
+        ["set", "to_forget", "pair", "unit", "n", "ratio", "low", "high"]
     ]
+
+
+def _ratios_over_seeds(wide: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    means = wide.groupby(level=["set", "to_forget", "seed"], sort=False).mean()
+    times = (means[one] / means[other]).rename("value").reset_index()
+    return geometric_over_seeds(times, by=["set", "to_forget"])
+
+
+def _ratios_over_texts(wide: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    found = []
+    for key, part in wide.groupby(level=["set", "to_forget"], sort=False):
+        interval = ratio_interval(part[one], part[other])
+        found.append((*key, len(part), interval.estimate, interval.low, interval.high))
+    return pd.DataFrame(found, columns=["set", "to_forget", "n", "mean", "low", "high"])

@@ -19,7 +19,7 @@ from unlearnlib.core import cache, definitions, fingerprint, paths, profiles
 from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.data import batches, texts
 from unlearnlib.data.subsets import drawn
-from unlearnlib.experiment import trained
+from unlearnlib.experiment import trained, watched
 from unlearnlib.experiment.measured import LIBRARIES
 from unlearnlib.experiment.variants import KEYED
 from unlearnlib.gradients.per_example import check_exact
@@ -239,13 +239,14 @@ class Own:
             fields["record"] = Later(lambda: Record(self.folder(START)))
             fields["second_moments"] = Later(lambda: storage.second_moments(self.folder(START)))
             fields["log"] = Later(lambda: self.folder(START))
+            fields["watched"] = Later(lambda: watched.of_own(self))
         return Request(self.start(), self.given.seed, **fields)
 
     @property
     def what_there_is(self) -> frozenset[str]:
         """The fields of a request (unlearnlib.methods.request.FIELDS) that can be had from what was given."""
         always = {"forget", "retain", "texts", "keep", "name_tokens"}
-        recorded = {"base", "record", "second_moments", "log"}
+        recorded = {"base", "record", "second_moments", "log", "watched"}
         return frozenset(always | (set() if self.given.already_fine_tuned else recorded))
 
     def kept(self, identity: Mapping) -> Callable:

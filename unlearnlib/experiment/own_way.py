@@ -38,7 +38,8 @@ def way(
     options: Mapping = MappingProxyType({}),
 ) -> Variant:
     """Return a way to unlearn: a method's name (unlearnlib.methods.named.METHODS), the layers it may change, the epochs
-    whose recorded gradients it takes, where it takes any (EPOCHS), and other options by name.
+    whose recorded gradients it takes (or until whose end it takes back what was added), where it takes any (EPOCHS),
+    and other options by name.
 
     For a model that was fine-tuned before live ascent stands in for ways that need recorded gradients. UserError for an
     unknown name, for layers that the model does not have, and for a method that needs what was not given.
@@ -46,14 +47,14 @@ def way(
     if epochs not in EPOCHS:
         raise UserError(f"epochs_of_gradients is {epochs!r}: {nearest(str(epochs), EPOCHS)}")
     absent = Variant(UNLEARNED, name).known.uses - own.what_there_is
-    if absent & {"record", "second_moments"} and own.given.already_fine_tuned:
-        print(f"no gradient was recorded: {WHEN_NOTHING_IS_RECORDED!r} stands in for {name!r}")
+    if absent & {"record", "second_moments", "watched"} and own.given.already_fine_tuned:
+        print(f"nothing was recorded in training: {WHEN_NOTHING_IS_RECORDED!r} stands in for {name!r}")
         name = WHEN_NOTHING_IS_RECORDED
     elif absent:
         able = [one for one in named.METHODS if Variant("", one).known.uses <= own.what_there_is]
         raise UserError(f"the way {name!r} needs {FIELDS[min(absent)]}, not to be had here: take {', '.join(able)}")
     method = Variant(UNLEARNED, name).known
-    known = {"epochs": epochs} if "epochs" in method.options else {}
+    known = {name: epochs for name in ("epochs", "until") if name in method.options}
     found = inspect.signature(method.unlearn).parameters
     asked = [one for one in method.options if found[one].default is inspect.Parameter.empty and one not in options]
     if asked:

@@ -1,5 +1,6 @@
 """What a seed's fine-tuning did because of the forget set, and what gradients others had: seen by taking it again."""
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from unlearnlib.training.watch import Watched
 
 if TYPE_CHECKING:
     from unlearnlib.experiment.measured import Experiment
+    from unlearnlib.experiment.own import Own
 
 
 def others(split: Split, seed: int) -> list[str]:
@@ -46,3 +48,16 @@ def of(experiment: "Experiment") -> Watched:
         "code": definitions.code(watch.watch),
     }
     return Watched(cache.folder(paths.cache_folder(profile.name), f"watched-seed{experiment.seed}", key, compute))
+
+
+def of_own(own: "Own") -> Watched:
+    """Return the same of somebody's own texts; the others are as many of those to keep, drawn by the seed."""
+    texts = {one.id: own.tokens[one.id] for one in (*own.forget, *own.keep)}
+    beside = drawn([one.id for one in own.keep], own.given.seed, "others")[: len(own.forget)]
+
+    def compute(folder: Path) -> None:
+        base = copy.deepcopy(own.base())
+        watch.watch(own.folder("finetuned"), base, texts, own.forgotten, beside, folder, "watching")
+
+    key = {**own.asked_for, "others": len(beside), "code": definitions.code(watch.watch)}
+    return Watched(cache.folder(own.root, "own-watched", key, compute))

@@ -20,7 +20,7 @@ from unlearnlib.figures.parts import (
     seeds_text,
     titled_legend,
 )
-from unlearnlib.statistics.seeds import geometric_over_seeds
+from unlearnlib.statistics.seeds import geometric_over_seeds, over_texts
 
 COUNTS = (Look("fewest to forget", "#0072B2", "o"), Look("more", "#D55E00", ">"), Look("most", "#882255", "P"))
 MODELS = {
@@ -36,7 +36,8 @@ SIGNIFICANT = 0.05
 
 def distances(rows: pd.DataFrame, reference: str = "retrained"):
     """Return the KL to the retrained model of every method (a row), on the texts to forget and on those to keep: the
-    geometric mean over seeds with its interval, for each number of authors to forget. Dashed: doing nothing.
+    geometric mean over seeds with its interval, for each number of authors to forget; of a single seed the mean over
+    its texts, with an interval over these. Dashed: doing nothing.
 
     rows: seed, to_forget, method, set, metric, value (see unlearnlib.experiment.other_data.measured).
     """
@@ -44,8 +45,14 @@ def distances(rows: pd.DataFrame, reference: str = "retrained"):
     far = rows[(rows["metric"] == "kl") & (rows["method"] != reference)]
     if far.empty:
         raise UserError("the table has no distances: give the rows of the metric kl")
-    means = far.groupby(["set", "to_forget", "method", "seed"], sort=False)["value"].mean().reset_index()
-    names, counts = in_order(means["method"])[::-1], sorted(means["to_forget"].unique())
+    names, counts = in_order(far["method"])[::-1], sorted(far["to_forget"].unique())
+    single = far["seed"].nunique() == 1
+    by = ["set", "to_forget", "method"]
+    if single:
+        summaries = over_texts(far, by=by)
+    else:
+        means = far.groupby([*by, "seed"], sort=False)["value"].mean().reset_index()
+        summaries = geometric_over_seeds(means, by=by, floor=TINY)
     figure, axes = new_figure(1, len(SETS), 0.34 * len(names) + 1.6, sharey=True)
     if len(counts) > len(COUNTS):
         raise UserError(f"{len(counts)} numbers of authors to forget: draw {len(COUNTS)} at most")
@@ -55,8 +62,8 @@ def distances(rows: pd.DataFrame, reference: str = "retrained"):
     }
     for panel, (name, words) in zip(axes, SETS.items(), strict=True):
         for number, (count, look) in enumerate(shown.items()):
-            part = means[(means["set"] == name) & (means["to_forget"] == count)]
-            summary = geometric_over_seeds(part, floor=TINY).set_index("method").reindex(names).dropna(subset=["mean"])
+            part = summaries[(summaries["set"] == name) & (summaries["to_forget"] == count)]
+            summary = part.set_index("method").reindex(names).dropna(subset=["mean"])
             places = np.array([names.index(one) for one in summary.index]) + 0.2 * (0.5 - number)
             draw_points(panel, places, summary, look)
             if "nothing done" in summary.index:
@@ -64,7 +71,8 @@ def distances(rows: pd.DataFrame, reference: str = "retrained"):
         panel.set(xscale="log", title=f"texts {words}", xlabel="KL to the retrained model (nats a token)")
         panel.set(yticks=range(len(names)), yticklabels=names)
     handles = [handle(look) for look in shown.values()] + [line_handle(GREY, "nothing done", 1.1, DASHED)]
-    titled_legend(figure, handles, seeds_text(means), columns=len(handles))
+    said = "one seed, mean over texts and 95% interval" if single else seeds_text(far)
+    titled_legend(figure, handles, said, columns=len(handles))
     return figure
 
 

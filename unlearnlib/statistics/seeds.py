@@ -56,6 +56,28 @@ def bootstrap_interval(
     return Interval(estimate, low, high)
 
 
+def ratio_interval(one, other, confidence: float = 0.95) -> Interval:
+    """Return the ratio of the means of `one` and `other` (two values [n] of each of n units), with the BCa bootstrap
+    interval over the units, each drawn with both of its values."""
+    one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+
+    def ratio(drawn, axis):
+        drawn = np.asarray(drawn, dtype=int)  # the units are drawn, by number
+        return one[drawn].mean(axis=axis) / other[drawn].mean(axis=axis)
+
+    return bootstrap_interval(np.arange(len(one)), ratio, confidence=confidence)
+
+
+def over_texts(table: pd.DataFrame, value: str = "value", by: str | Sequence[str] = "method") -> pd.DataFrame:
+    """Return mean and bootstrap interval of the rows of each group, which are texts of one seed: columns of `by`, then
+    n (texts), mean, low, high. The interval says nothing of other seeds."""
+    by, found = columns_of(table, by), []
+    for key, values in table.groupby(by, sort=False)[value]:
+        interval = bootstrap_interval(values)
+        found.append((*key, len(values), interval.estimate, interval.low, interval.high))
+    return pd.DataFrame(found, columns=[*by, "n", "mean", "low", "high"])
+
+
 def over_seeds(
     table: pd.DataFrame, value: str = "value", by: str | Sequence[str] = "method", confidence: float = 0.95
 ) -> pd.DataFrame:
