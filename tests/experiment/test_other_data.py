@@ -41,6 +41,10 @@ def test_texts_are_questions_with_their_answers_and_the_held_out_are_never_read(
 def test_every_model_and_step_is_asked_the_same(asked):
     benchmark, experiment, rows = asked
     named = {*other_data.MODELS, other_data.AGAIN, other_data.SHORT, *other_data.STEPS, *other_data.MENDED}
+    watched = {*other_data.WATCHED, *other_data.WATCHED_MENDED}
+    without = other_data.measured(experiment, benchmark, asked=4, most=50, practical=False)
+    assert set(without["method"]) == named
+    named |= watched
     assert set(rows["method"]) == named
     for method in named:
         assert len(of(rows, method, "forget", "text_nll")) == 10 and len(of(rows, method, "keep", "text_nll")) == 40
@@ -59,7 +63,7 @@ def test_every_model_and_step_is_asked_the_same(asked):
 def test_a_step_stops_where_the_texts_are_as_improbable_as_for_the_retrained_model(asked):
     _, _, rows = asked
     level = of(rows, "retrained", "forget", "text_nll").mean()
-    for method in other_data.STEPS:
+    for method in (*other_data.STEPS, *other_data.WATCHED):
         assert of(rows, method, "", "reached").item() == 1 and of(rows, method, "", "effort").item() > 0
         assert of(rows, method, "forget", "text_nll").mean() == pytest.approx(level, rel=0.05)
     assert of(rows, other_data.NOTHING, "forget", "text_nll").mean() < level

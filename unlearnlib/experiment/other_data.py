@@ -3,6 +3,7 @@
 Beside the study's measures stand the benchmark's own, where it has questions with wrong answers: TOFU's scores.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -33,14 +34,13 @@ STEPS = {
     "first epoch, embedding": ("recorded", "embedding", "first"),
     "all epochs, embedding": ("recorded", "embedding", "all"),
     "embedding, preconditioned": ("preconditioned", "embedding", "all"),
-    "taken back, whole model": ("taken back", "all", "all"),
 }
 RECOMMENDED, PRACTICAL = "embedding, preconditioned", "taken back, 1.25 of the step, repaired"
-# What is repaired: which step, how much of it, and with how many optimizer steps. PRACTICAL: notebook 24's choice.
-MENDED = {
-    "embedding, preconditioned, repaired": (RECOMMENDED, 1.0, 7),
-    PRACTICAL: ("taken back, whole model", 1.25, 4),
-}
+# What is repaired: which step, how much of it, and with how many optimizer steps.
+MENDED = {"embedding, preconditioned, repaired": (RECOMMENDED, 1.0, 7)}
+# What notebook 24 recommends, for which the training is taken once more, and watched.
+WATCHED = {"taken back, whole model": ("taken back", "all", "all")}
+WATCHED_MENDED = {PRACTICAL: ("taken back, whole model", 1.25, 4)}
 NOTHING, AGAIN, SHORT = "nothing done", "retrained again", "retraining, 1 epoch"
 MODELS = {NOTHING: START, REFERENCE: REFERENCE, "base model": BASE}
 ANOTHER = 1000  # added to the seed of the other retrained model
@@ -77,8 +77,10 @@ def measured(
     longest: int = applications.LONGEST,
     asked: int = 30,
     most: int = 120,
+    practical: bool = True,
 ) -> pd.DataFrame:
-    """Return what every model and step says (cached): rows method, set, example, metric, value.
+    """Return what every model and step says (cached): rows method, set, example, metric, value; of what notebook 24
+    recommends (WATCHED, WATCHED_MENDED) only where `practical`, for it costs one training more.
 
     Of the texts to forget, to keep, and never read (unseen; of these two so many as `most`, drawn by the seed):
     text_nll, text_tokens, exact_memorization, and kl to the retrained model (nats a token). Of each of the benchmark's
@@ -97,29 +99,48 @@ def measured(
         "batch": experiment.profile.evaluation_batch,
     }
 
-    def compute() -> pd.DataFrame:
-        mine = opened(experiment, benchmark, longest)
-        reference, sets = mine.model(REFERENCE), _texts(mine, experiment.seed, most)
-        batch, frames = experiment.profile.evaluation_batch, []
-        probes, stopped = _probes(benchmark, experiment.seed, asked), _stopped(mine)
-        for method, ways in _ends(experiment, mine, stopped):
-            with ways as model:
-                near = None if method == REFERENCE else reference
-                frames += [
-                    before_after.said(model, sets, (), batch, near).assign(method=method),
-                    _scored(model, mine.tokenizer, probes, longest, batch).assign(method=method),
-                ]
-        stops = pd.DataFrame(
-            [
-                ("", "", metric, float(value), method)
-                for method, found in stopped.items()
-                for metric, value in (("effort", found.step_size), ("reached", found.reached))
-            ],
-            columns=["set", "example", "metric", "value", "method"],
-        )
-        return pd.concat([*frames, stops], ignore_index=True)
+    frames = []
+    for steps, mended, beside in [(STEPS, MENDED, True), (WATCHED, WATCHED_MENDED, False)][: 1 + practical]:
 
-    return experiment.table("other_data", key, compute, depends={"seed": experiment.seed})
+        def compute(steps: Mapping = steps, mended: Mapping = mended, beside: bool = beside) -> pd.DataFrame:
+            mine = opened(experiment, benchmark, longest)
+            sets, probes = _texts(mine, experiment.seed, most), _probes(benchmark, experiment.seed, asked)
+            return _of_ways(experiment, mine, sets, probes, steps, mended, beside)
+
+        of = {**key, "steps": [*steps], "mended": [*mended], "beside": beside}
+        frames.append(experiment.table("other_data", of, compute, depends={"seed": experiment.seed}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _of_ways(
+    experiment: Experiment,
+    mine: Own,
+    sets: Mapping[str, Examples],
+    probes: Mapping[str, Sequence[Item]],
+    steps: Mapping,
+    mended: Mapping,
+    beside: bool,
+) -> pd.DataFrame:
+    """Return what `measured` says of these steps, and of what they are held against where that is `beside` them."""
+    reference, stopped = mine.model(REFERENCE), _stopped(mine, steps)
+    batch, longest, frames = experiment.profile.evaluation_batch, mine.given.max_tokens, []
+    ends = _ends(mine, steps, mended, stopped)
+    for method, ways in itertools.chain(_beside(experiment, mine) if beside else (), ends):
+        with ways as model:
+            near = None if method == REFERENCE else reference
+            frames += [
+                before_after.said(model, sets, (), batch, near).assign(method=method),
+                _scored(model, mine.tokenizer, probes, longest, batch).assign(method=method),
+            ]
+    stops = pd.DataFrame(
+        [
+            ("", "", metric, float(value), method)
+            for method, found in stopped.items()
+            for metric, value in (("effort", found.step_size), ("reached", found.reached))
+        ],
+        columns=["set", "example", "metric", "value", "method"],
+    )
+    return pd.concat([*frames, stops], ignore_index=True)
 
 
 def _texts(mine: Own, seed: int, most: int) -> dict[str, Examples]:
@@ -133,30 +154,31 @@ def _texts(mine: Own, seed: int, most: int) -> dict[str, Examples]:
     return found
 
 
-def _ends(
-    experiment: Experiment, mine: Own, stopped: Mapping[str, Calibration]
-) -> Iterator[tuple[str, AbstractContextManager[torch.nn.Module]]]:
-    """Yield every model by name, to be opened."""
+Ends = Iterator[tuple[str, AbstractContextManager[torch.nn.Module]]]
+
+
+def _beside(experiment: Experiment, mine: Own) -> Ends:
+    """Yield every model that steps are held against, by name, to be opened."""
     for method, name in MODELS.items():
         yield method, own_way.opened(mine, End(name))
     yield AGAIN, own_way.opened(_again(experiment, mine), End(REFERENCE))
     short = Variant(SHORT, "truncated retraining", options={"epochs": (1,)})
     yield SHORT, own_way.opened(mine, End(UNLEARNED, short, own_way.path(mine, short).stops[-1]))
+
+
+def _ends(mine: Own, steps: Mapping, mended: Mapping, stopped: Mapping[str, Calibration]) -> Ends:
+    """Yield where every step ends, and every repaired one, by name, to be opened."""
     for method, found in stopped.items():
-        yield method, own_way.opened(mine, End(UNLEARNED, _variant(mine, method), found.step_size))
-    for method, (step, share, steps) in MENDED.items():
-        end = End(REPAIRED, _variant(mine, step), share * stopped[step].step_size, steps)
+        yield method, own_way.opened(mine, End(UNLEARNED, own_way.way(mine, *steps[method]), found.step_size))
+    for method, (step, share, repair) in mended.items():
+        end = End(REPAIRED, own_way.way(mine, *steps[step]), share * stopped[step].step_size, repair)
         yield method, own_way.opened(mine, end)
 
 
-def _variant(mine: Own, method: str) -> Variant:
-    return own_way.way(mine, *STEPS[method])
-
-
-def _stopped(mine: Own) -> dict[str, Calibration]:
+def _stopped(mine: Own, steps: Mapping) -> dict[str, Calibration]:
     """Return where each step stops: as improbable as for the retrained model, found once."""
     where = own_way.level(mine, REFERENCE)
-    return {method: own_way.stopped(mine, _variant(mine, method), where) for method in STEPS}
+    return {method: own_way.stopped(mine, own_way.way(mine, *step), where) for method, step in steps.items()}
 
 
 def _probes(benchmark: Benchmark, seed: int, asked: int) -> dict[str, list[Item]]:
