@@ -15,6 +15,7 @@ from unlearnlib.experiment import practical, setting, study
 from unlearnlib.figures import looks, unlearning
 from unlearnlib.guarantees import promises
 from unlearnlib.statistics.paired import holm, paired_t_test
+from unlearnlib.statistics.seeds import geometric_over_seeds
 
 MEASURED = ("09_distances", "09_utility")  # distances to the retrained model; next-token accuracy
 
@@ -512,6 +513,28 @@ def test_what_the_readme_says_of_stability_the_literature_and_practice_is_in_the
     assert [words for words in said if words not in text] == []
     assert (reached == 0).sum() == 6 and reached["NPO"] == 4
     assert known.loc[best, "paraphrase"] == pytest.approx(known.loc[best, "forget"], abs=0.01)
+
+
+def test_what_the_readme_says_of_the_recommended_way_in_smollm2_is_in_the_tables():
+    results, text = paths.ROOT / "results" / "smollm2", " ".join((paths.ROOT / "README.md").read_text().split())
+    scores, ways = pd.read_csv(results / "24_scores.csv"), pd.read_csv(results / "24_ways.csv")
+    forget, retain = (geometric_over_seeds(scores, name).set_index("method") for name in ("forget", "retain"))
+    known = ways.query("metric == 'answer_probability'").pivot_table(index="method", columns="set", values="value")
+    far = ways.query("metric == 'kl' and set == 'retain'").groupby("method")["value"].mean()
+    best, one = "taken back, whole model, 1.25 of the step, 4 repair steps", "retraining, 1 epoch"
+    told, near = known.loc[best], forget.loc[best]
+    said = [
+        f"is at {near['mean']:.2f} times ({near['low']:.2f} to {near['high']:.2f}; three seeds): Dave's answers are at "
+        f"{told['forget']:.0%} (retrained: {known.loc['retrained again', 'forget']:.0%}), the neighbours' at "
+        f"{told['retain']:.0%}; on their texts it is at {retain.loc[best, 'mean']:.0f} times doing nothing "
+        f"({far[best]:.2f} nats a token against {far['finetuned']:.2f}), retraining for one epoch at "
+        f"{forget.loc[one, 'mean']:.2f} and {retain.loc[one, 'mean']:.0f} times",
+    ]
+    assert [words for words in said if words not in text] == []
+    assert scores["seed"].nunique() == 3 == near["n"]
+    forgot = scores.groupby("method")["forgotten"].all()
+    tried = ways.dropna(subset=["first"])["method"].unique()
+    assert [name for name in tried if forgot[name] and forget.loc[name, "high"] < 1] == [best], "no other has both"
 
 
 def test_what_the_readme_says_of_other_data_and_of_images_is_in_the_tables():
