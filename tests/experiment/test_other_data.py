@@ -125,9 +125,14 @@ def test_ratios_are_of_pairs_of_one_seed():
 
 def test_of_one_seed_the_interval_of_a_ratio_is_over_its_texts():
     rows = distances((0,), range(12))
-    found = other_data.ratios_of(rows, PAIR, ("forget",)).iloc[0]
+    more = rows.assign(to_forget=2, value=rows["value"] * np.where(rows["method"] == "one", 3, 1))
+    both = other_data.ratios_of(pd.concat([rows, more]), PAIR, ("forget",))
+    assert both["ratio"].tolist() == pytest.approx([0.25, 0.75]), "each number to forget by itself"
+    found = both.iloc[0]
     assert found[["n", "ratio", "low", "high"]].tolist() == pytest.approx([12, 0.25, 0.25, 0.25]), "texts in pairs"
     assert found["unit"] == "texts"
+    with pytest.raises(UserError, match="no distances of 'onne' in the table: did you mean 'one'"):
+        other_data.ratios_of(rows, {"onne / other": ("onne", "other")})
     ours = rows["method"] == "one"
     rows.loc[ours, "value"] *= np.random.default_rng(0).uniform(0.5, 1.5, 12)
     found = other_data.ratios_of(rows, PAIR, ("forget",)).iloc[0]

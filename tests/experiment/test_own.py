@@ -166,6 +166,8 @@ def test_what_the_optimizer_added_can_be_taken_back_from_ones_own_texts(mine, tm
     others = watched.of_own(mine).others.everyone()
     assert len(others) == len(mine.forget) and others < {one.id for one in mine.keep}
     assert len(list(mine.root.glob("own-watched-*"))) == 1, "watched once"
+    other = watched.of_own(Own(replace(mine.given, learning_rate=2e-3)))
+    assert other.folder != watched.of_own(mine).folder, "of another training something else was watched"
 
 
 def test_other_levels_and_what_is_there_already(mine):
@@ -223,6 +225,9 @@ def test_what_is_kept_is_what_was_measured_and_can_be_given_again(mine, unlearne
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"| sha256 of the parameters | {digest} |" in card and "no guarantee" in card
     assert not any(one.text in card or one.id in card for one in mine.forget), "a card is there to be read"
+    further = own_way.ends(mine, variant, found.step_size, share=1.25)[-1]
+    assert further.effort == 1.25 * found.step_size and "1.25 times the step to a mean loss" not in card
+    assert "| stop | 1.25 times the step to a mean loss" in before_after.card(mine, further, where, rows)
     with pytest.raises(UserError, match="kept is not an empty folder"):
         before_after.save(mine, end, where, rows, folder)
 
@@ -237,6 +242,7 @@ def test_what_is_kept_is_what_was_measured_and_can_be_given_again(mine, unlearne
     live = own_way.way(again)
     assert capsys.readouterr().out == "nothing was recorded in training: 'live' stands in for 'preconditioned'\n"
     level = own_way.level(again)
+    assert own_way.way(again, "taken back", "all").method == "live", "what the optimizer added is not known either"
     stop = own_way.stopped(again, live, level)
     assert level.of == "unseen" and stop.reached and stop.value == pytest.approx(level.loss, rel=0.05)
     found = before_after.side_by_side(
@@ -348,6 +354,7 @@ def test_ways_and_stops_that_there_are_not_are_told_before_anything_is_trained(g
         ),
         (lambda: own_way.level(mine, 0.5), "stop is 0.5: give a perplexity, above 1"),
         (lambda: own_way.check_asked(mine, "", -1), "repair_steps is -1: give a whole number from 0 on"),
+        (lambda: own_way.check_asked(mine, "", 0, 0.0), "share_of_step is 0.0: give a number above 0; 1 goes as far"),
         (lambda: own_way.way(mine, layers="embeding"), "no layer 'embeding' in this model: did you mean 'embedding'"),
         (
             lambda: own_way.way(mine, "gradient difference"),

@@ -265,7 +265,8 @@ def card(own: Own, end: End, where: Level, rows: pd.DataFrame) -> str:
             f"step ({path(own, end.variant).unit})": f"{end.effort:.6g}",
             "repair": f"{end.repair} optimizer steps on the texts to keep",
         }
-        about |= {"stop": f"mean loss {where.loss:.4g} nats a token on the texts to forget ({where.of})"}
+        beyond = "" if end.share == 1 else f"{end.share:g} times the step to a "
+        about |= {"stop": f"{beyond}mean loss {where.loss:.4g} nats a token on the texts to forget ({where.of})"}
     about |= {"sha256 of the parameters": export.DIGEST}
     cells = {name: str(value).replace("|", r"\|") for name, value in about.items()}
     table = side_by_side(rows)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from unlearnlib.core.errors import UserError
+from unlearnlib.core.errors import UserError, nearest
 from unlearnlib.data import batches, encoding
 from unlearnlib.data.examples import Examples
 from unlearnlib.data.items import Benchmark, Item
@@ -35,12 +35,12 @@ STEPS = {
     "all epochs, embedding": ("recorded", "embedding", "all"),
     "embedding, preconditioned": ("preconditioned", "embedding", "all"),
 }
-RECOMMENDED, PRACTICAL = "embedding, preconditioned", "taken back, 1.25 of the step, repaired"
+RECOMMENDED, PRACTICAL = "embedding, preconditioned", "taken back, whole model, 1.25, repaired"
 # What is repaired: which step, how much of it, and with how many optimizer steps.
 MENDED = {"embedding, preconditioned, repaired": (RECOMMENDED, 1.0, 7)}
 # What notebook 24 recommends, for which the training is taken once more, and watched.
 WATCHED = {"taken back, whole model": ("taken back", "all", "all")}
-WATCHED_MENDED = {PRACTICAL: ("taken back, whole model", 1.25, 4)}
+WATCHED_MENDED = {PRACTICAL: ("taken back, whole model", 1.25, 4)}  # there to a stop by answers, here by texts
 NOTHING, AGAIN, SHORT = "nothing done", "retrained again", "retraining, 1 epoch"
 MODELS = {NOTHING: START, REFERENCE: REFERENCE, "base model": BASE}
 ANOTHER = 1000  # added to the seed of the other retrained model
@@ -99,8 +99,10 @@ def measured(
         "batch": experiment.profile.evaluation_batch,
     }
 
-    frames = []
-    for steps, mended, beside in [(STEPS, MENDED, True), (WATCHED, WATCHED_MENDED, False)][: 1 + practical]:
+    frames, parts = [], [(STEPS, MENDED, True)]
+    if practical:
+        parts.append((WATCHED, WATCHED_MENDED, False))
+    for steps, mended, beside in parts:
 
         def compute(steps: Mapping = steps, mended: Mapping = mended, beside: bool = beside) -> pd.DataFrame:
             mine = opened(experiment, benchmark, longest)
@@ -240,6 +242,9 @@ def ratios_of(rows: pd.DataFrame, pairs: dict[str, tuple[str, str]], sets: tuple
     authors would have shown, nothing of other authors or trainings. rows: see `measured`, with to_forget and seed.
     """
     far = rows[(rows["metric"] == "kl") & rows["set"].isin(sets)]
+    absent = [one for pair in pairs.values() for one in pair if one not in set(far["method"])]
+    if absent:
+        raise UserError(f"no distances of {absent[0]!r} in the table: {nearest(absent[0], far['method'].unique())}")
     index = ["set", "to_forget", "seed", "example"]
     wide = far.pivot_table(index=index, columns="method", values="value", sort=False)
     single = far["seed"].nunique() == 1

@@ -307,8 +307,9 @@ def what_cannot_be_done(own: Own) -> list[str]:
     given, found = own.given, []
     if given.already_fine_tuned:
         found += [
-            "The model was fine-tuned before, and no gradient was recorded: ways that need recorded gradients, epochs "
-            f"or the optimizer's second moments are not to be had ({WHEN_NOTHING_IS_RECORDED!r} stands in for them).",
+            "The model was fine-tuned before, and no gradient was recorded: ways that need recorded gradients, epochs, "
+            "the optimizer's second moments or what it added are not to be had "
+            f"({WHEN_NOTHING_IS_RECORDED!r} stands in for them).",
             "There is no retrained model to compare with, and no base model.",
         ]
     elif not given.retrain:

@@ -41,7 +41,8 @@ def way(
     whose recorded gradients it takes (or until whose end it takes back what was added), where it takes any (EPOCHS),
     and other options by name.
 
-    For a model that was fine-tuned before live ascent stands in for ways that need recorded gradients. UserError for an
+    For a model that was fine-tuned before live ascent stands in for ways that need what training leaves (recorded
+    gradients, second moments, what the optimizer added). UserError for an
     unknown name, for layers that the model does not have, and for a method that needs what was not given.
     """
     if epochs not in EPOCHS:
@@ -54,7 +55,7 @@ def way(
         able = [one for one in named.METHODS if Variant("", one).known.uses <= own.what_there_is]
         raise UserError(f"the way {name!r} needs {FIELDS[min(absent)]}, not to be had here: take {', '.join(able)}")
     method = Variant(UNLEARNED, name).known
-    known = {name: epochs for name in ("epochs", "until") if name in method.options}
+    known = {option: epochs for option in ("epochs", "until") if option in method.options}
     found = inspect.signature(method.unlearn).parameters
     asked = [one for one in method.options if found[one].default is inspect.Parameter.empty and one not in options]
     if asked:
@@ -181,12 +182,13 @@ def stop_in_words(own: Own, variant: Variant, where: Level, found: equal_forgett
 @dataclass(frozen=True)
 class End:
     """One model: a name of Own.models, or where a way to unlearn ends after `effort`, and after so many optimizer steps
-    of `repair` on the texts to keep."""
+    of `repair` on the texts to keep. `share`: the effort over that of the stop, which is only told."""
 
     name: str
     variant: Variant | None = None
     effort: float = 0.0
     repair: int = 0
+    share: float = 1.0
 
     @property
     def way(self) -> dict:
@@ -196,18 +198,21 @@ class End:
         return {"way": self.variant.identity, "effort": self.effort, "repair": self.repair}
 
 
-def check_asked(own: Own, stop: str | float, repair_steps: int) -> None:
-    """Raise UserError for a stop that cannot be had here, and for a number of steps below 0."""
+def check_asked(own: Own, stop: str | float, repair_steps: int, share: float = 1.0) -> None:
+    """Raise UserError for a stop that cannot be had here, for a number of repair steps below 0, and for a share of the
+    step to the stop that is not above 0."""
     level_of(own, stop)
+    if not 0 < share < math.inf:
+        raise UserError(f"share_of_step is {share}: give a number above 0; 1 goes as far as the stop, 1.25 further")
     if repair_steps < 0:
         raise UserError(f"repair_steps is {repair_steps}: give a whole number from 0 on")
 
 
-def ends(own: Own, variant: Variant, effort: float, repair_steps: int = 0) -> list[End]:
-    """Return what is compared: the models that there are, the unlearned one, and with `repair_steps` the repaired
-    one."""
-    found = [*(End(name) for name in own.models), End(UNLEARNED, variant, effort)]
-    return [*found, End(REPAIRED, variant, effort, repair_steps)] if repair_steps else found
+def ends(own: Own, variant: Variant, effort: float, repair_steps: int = 0, share: float = 1.0) -> list[End]:
+    """Return what is compared: the models that there are, the unlearned one, after a `share` of the `effort`, and with
+    `repair_steps` the repaired one."""
+    found = [*(End(name) for name in own.models), End(UNLEARNED, variant, share * effort, share=share)]
+    return [*found, End(REPAIRED, variant, share * effort, repair_steps, share)] if repair_steps else found
 
 
 def opened(own: Own, end: End) -> AbstractContextManager[torch.nn.Module]:

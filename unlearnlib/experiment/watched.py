@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlearnlib.core import cache, definitions, paths
+from unlearnlib.core import cache, definitions, fingerprint, paths
 from unlearnlib.data.split import Split
 from unlearnlib.data.subsets import drawn
 from unlearnlib.models import loading
@@ -51,7 +51,8 @@ def of(experiment: "Experiment") -> Watched:
 
 
 def of_own(own: "Own") -> Watched:
-    """Return the same of somebody's own texts; the others are as many of those to keep, drawn by the seed."""
+    """Return the same of somebody's own texts; the others are as many of those to keep, drawn by the seed. UserError
+    where the training does not come out the same again."""
     texts = {one.id: own.tokens[one.id] for one in (*own.forget, *own.keep)}
     beside = drawn([one.id for one in own.keep], own.given.seed, "others")[: len(own.forget)]
 
@@ -59,5 +60,5 @@ def of_own(own: "Own") -> Watched:
         base = copy.deepcopy(own.base())
         watch.watch(own.folder("finetuned"), base, texts, own.forgotten, beside, folder, "watching")
 
-    key = {**own.asked_for, "others": len(beside), "code": definitions.code(watch.watch)}
+    key = {**own.asked_for, "others": fingerprint.combine({"ids": beside}), "code": definitions.code(watch.watch)}
     return Watched(cache.folder(own.root, "own-watched", key, compute))

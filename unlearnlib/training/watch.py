@@ -163,7 +163,7 @@ def watch(
     if replay.digest(base)["parameters"] != replay.stored_digest(log_folder)["parameters"]:
         raise UserError(
             f"taken again, the training in {Path(log_folder).name} ends with other weights: it was made on another "
-            "machine, or with other versions; delete the folder and train again"
+            "machine, with another number of threads, or with other versions; delete the folder and train again"
         )
     kept |= {f"all|{name}": value for name, value in watcher.shares.taken_back.items()}
     save_file({key: value.contiguous().cpu() for key, value in kept.items()}, folder / SHARES)
