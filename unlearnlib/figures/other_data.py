@@ -68,7 +68,7 @@ def distances(rows: pd.DataFrame, reference: str = "retrained"):
             draw_points(panel, places, summary, look)
             if "nothing done" in summary.index:
                 panel.axvline(summary.loc["nothing done", "mean"], color=look.color, linestyle=DASHED, linewidth=1.1)
-        panel.set(xscale="log", title=f"texts {words}", xlabel="KL to the retrained model (nats a token)")
+        panel.set(xscale="log", title=f"texts {words}", xlabel="KL to the retrained\nmodel (nats a token)")
         panel.set(yticks=range(len(names)), yticklabels=names)
     handles = [handle(look) for look in shown.values()] + [line_handle(GREY, "nothing done", 1.1, DASHED)]
     said = "one seed, mean over texts and 95% interval" if single else seeds_text(far)
@@ -89,19 +89,16 @@ def quality(scores: pd.DataFrame, rows: pd.DataFrame, steps: tuple[str, ...] = (
     means = far.groupby(["method", *by], sort=False)["value"].mean().clip(lower=1e-9)
     right = np.exp(np.log(means).groupby("method", sort=False).mean())
     figure, axes = new_figure(height=4.4)
-    below = False
-    for method, part in scores.groupby("method", sort=False):
-        values = part["forget_quality"].dropna()
-        if method not in right.index or values.empty:
-            continue
+    left = False
+    logs = np.log(scores["forget_quality"].clip(lower=1e-12)).groupby(scores["method"], sort=False).mean().dropna()
+    for method, up in np.exp(logs[logs.index.isin(right.index)]).sort_values().items():
         shown = MODELS.get(method, STEP)
-        up = float(np.exp(np.log(values.clip(lower=1e-12)).mean()))
         axes.plot(right[method], up, linestyle="none", marker=shown.marker, color=shown.color, zorder=3,
                   markersize=marker_size(shown, 8), markeredgecolor="white")  # fmt: skip
         if method in steps:
-            place = (6, -10 if below else 3)  # by turns above and below, for some lie close
-            axes.annotate(method, (right[method], up), place, textcoords="offset points", fontsize=8)
-            below = not below
+            place = {"xytext": (-7, -3), "ha": "right"} if left else {"xytext": (7, -3)}
+            axes.annotate(method, (right[method], up), textcoords="offset points", fontsize=8, **place)
+            left = not left  # by turns, from below: some lie close
     axes.axhline(SIGNIFICANT, color=GREY, linestyle=DASHED, linewidth=1.1)
     axes.set(xscale="log", yscale="log", xlabel="KL to the retrained model on the texts to forget (nats a token)",
              ylabel="forget quality (p)")  # fmt: skip
