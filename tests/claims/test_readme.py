@@ -539,6 +539,41 @@ def test_what_the_readme_says_of_the_recommended_way_in_smollm2_is_in_the_tables
     assert f"below 1 on Dave's texts, and it tells {known.loc[half, 'forget']:.0%}" in text
 
 
+def test_what_the_readme_says_of_tofu_itself_is_in_the_tables():
+    results, text = paths.ROOT / "results", " ".join((paths.ROOT / "README.md").read_text().split())
+    table = pd.read_csv(results / "smollm2" / "13_ratios.csv")
+    assert set(table["unit"]) == {"texts"} and set(table["n"]) == {20, 40}
+    ratios = table.set_index(["set", "pair", "to_forget"])
+    far = pd.read_csv(results / "smollm2" / "13_other_data.csv").query("metric == 'kl' and set == 'forget'")
+    kl = far.pivot_table(index="to_forget", columns="method", values="value")
+    paper = kl["first epoch, whole model"] / kl["nothing done"]
+
+    def both(of: str, pair: str) -> list[pd.Series]:
+        return [ratios.loc[(of, pair, count)] for count in (1, 2)]
+
+    one, two = both("forget", "embedding, preconditioned / nothing done")
+    kept, whole, embedding = (
+        both("keep", "embedding / whole model, first epoch"),
+        both("forget", "first epoch / all epochs, whole model"),
+        both("forget", "first epoch / all epochs, embedding"),
+    )
+    short, others = (both(of, "retraining, 1 epoch / nothing done") for of in ("forget", "keep"))
+    small = pd.read_csv(results / "13_ratios.csv").query("pair == 'taken back, repaired / nothing done'")
+    near = [row for row in small.query("set == 'forget'").itertuples()]
+    said = [
+        f"step is at {one['ratio']:.2f} ({one['low']:.2f} to {one['high']:.2f}) and {two['ratio']:.2f} times "
+        f"({two['low']:.2f} to {two['high']:.2f}), the paper's own at {paper[1]:.2f} and {paper[2]:.2f}",
+        f"(on the texts to keep {kept[0]['ratio']:.2f} and {kept[1]['ratio']:.2f} times)",
+        f"worse than all in the whole model ({whole[0]['ratio']:.2f} and {whole[1]['ratio']:.2f} times)",
+        f"one epoch is at {short[0]['ratio']:.2f} and {short[1]['ratio']:.2f} on the texts to forget and at "
+        f"{others[0]['ratio']:.0f} and {others[1]['ratio']:.0f} times doing nothing on those to keep",
+        "recommends at " + " and ".join(f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})" for row in near),
+    ]
+    assert [words for words in said if words not in text] == []
+    assert embedding[0]["low"] < 1 < embedding[0]["high"] and embedding[1]["high"] < 1, "open, and turned"
+    assert all(row["low"] > 1 for row in whole), "worse"
+
+
 def test_what_the_readme_says_of_other_data_and_of_images_is_in_the_tables():
     results, text = paths.ROOT / "results", " ".join((paths.ROOT / "README.md").read_text().split())
     ratios = pd.read_csv(results / "13_ratios.csv").query("set == 'forget'").set_index(["pair", "to_forget"])
