@@ -559,7 +559,7 @@ def test_what_the_readme_says_of_tofu_itself_is_in_the_tables():
     )
     short, others = (both(of, "retraining, 1 epoch / nothing done") for of in ("forget", "keep"))
     small = pd.read_csv(results / "13_ratios.csv").query("pair == 'taken back, repaired / nothing done'")
-    near = [row for row in small.query("set == 'forget'").itertuples()]
+    near = list(small.query("set == 'forget'").itertuples())
     said = [
         f"step is at {one['ratio']:.2f} ({one['low']:.2f} to {one['high']:.2f}) and {two['ratio']:.2f} times "
         f"({two['low']:.2f} to {two['high']:.2f}), the paper's own at {paper[1]:.2f} and {paper[2]:.2f}",

@@ -175,14 +175,18 @@ class Own:
         """Return the folder of the fine-tuned or the retrained model, trained now if it has not been: the weights, the
         log, and of the fine-tuned one the recorded gradients of the texts to forget and the second moments."""
         removed = self.forgotten if name == REFERENCE else []
-        ids = {one.id: self.tokens[one.id] for one in (*self.forget, *self.keep)}
 
         def compute(target: FilePath) -> None:
             definitions.check_unchanged(part.partition(":")[0] for part in definitions.of(_TRAINING, without=KEYED))
             with in_these_words():
-                train(copy.deepcopy(self.loaded), ids, self.forgotten, self.given, removed, target)
+                train(copy.deepcopy(self.loaded), self.trained_on, self.forgotten, self.given, removed, target)
 
         return cache.folder(self.root, f"own-{name}", self.training_key(name), compute)
+
+    @property
+    def trained_on(self) -> dict[str, list[int]]:
+        """The token ids of every text that the model is fine-tuned on, by id."""
+        return {one.id: self.tokens[one.id] for one in (*self.forget, *self.keep)}
 
     @property
     def forgotten(self) -> list[str]:

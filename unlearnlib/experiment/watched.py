@@ -53,12 +53,11 @@ def of(experiment: "Experiment") -> Watched:
 def of_own(own: "Own") -> Watched:
     """Return the same of somebody's own texts; the others are as many of those to keep, drawn by the seed. UserError
     where the training does not come out the same again."""
-    texts = {one.id: own.tokens[one.id] for one in (*own.forget, *own.keep)}
     beside = drawn([one.id for one in own.keep], own.given.seed, "others")[: len(own.forget)]
 
     def compute(folder: Path) -> None:
         base = copy.deepcopy(own.base())
-        watch.watch(own.folder("finetuned"), base, texts, own.forgotten, beside, folder, "watching")
+        watch.watch(own.folder("finetuned"), base, own.trained_on, own.forgotten, beside, folder, "watching")
 
     key = {**own.asked_for, "others": fingerprint.combine({"ids": beside}), "code": definitions.code(watch.watch)}
     return Watched(cache.folder(own.root, "own-watched", key, compute))
