@@ -16,6 +16,7 @@ from unlearnlib.figures.parts import (
     plain_ticks,
     titled_legend,
 )
+from unlearnlib.statistics.seeds import geometric_over_seeds
 
 FIRSTS = {
     "embedding, preconditioned": Look("embedding, preconditioned", "#E69F00", "^"),
@@ -30,13 +31,14 @@ MODELS = {
     "retraining, 1 epoch": Look("retraining, one epoch", "#44AA99", "X"),
     "base": LOOKS["base"],
 }
-REPAIRED = 3.5  # how much larger a mark is with each pair of repair steps
+SMALLEST, REPAIRED = 7, 2.5  # points: of a mark without repair, and how much larger it is with each pair of steps
 
 
-def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
+def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = (), intervals: bool = False):
     """Return every way as a mark: its distance over that of doing nothing, on the texts to forget to the right and on
     those to keep upwards (geometric means; 1, dashed: doing nothing). The larger a mark, the more repair; ringed ones
-    are `chosen`, the first of them with a heavy ring.
+    are `chosen`, the first of them with a heavy ring. With `intervals` a cross through each mark: the 95% interval over
+    seeds, each way (which needs a column seed in both tables).
 
     ways: columns first, repair, method, forget, retain (see unlearnlib.experiment.practical.scored, with first and
     repair joined); models: method, forget, retain.
@@ -47,9 +49,11 @@ def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
     means = ways.groupby(["first", "method", "repair"], sort=False)[["forget", "retain"]].agg(_middle).reset_index()
     for name, shown in FIRSTS.items():
         for one in means[means["first"] == name].itertuples():
-            size = marker_size(shown, 5 + REPAIRED * one.repair / 2)
+            size = marker_size(shown, SMALLEST + REPAIRED * one.repair / 2)
             axes.plot(one.forget, one.retain, linestyle="none", marker=shown.marker, color=shown.color, markersize=size,
-                      markeredgecolor="white", markeredgewidth=0.7, alpha=0.9, zorder=3)  # fmt: skip
+                      markeredgecolor="white", markeredgewidth=0.7, zorder=3)  # fmt: skip
+            if intervals:
+                _cross(axes, ways[ways["method"] == one.method], shown.color)
             if one.method in chosen:
                 axes.plot(one.forget, one.retain, linestyle="none", marker="o", markerfacecolor="none",
                           markeredgecolor="black", markersize=size + 8,
@@ -57,6 +61,8 @@ def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
     for name, shown in MODELS.items():
         rows = models[models["method"] == name]
         if len(rows):
+            if intervals:
+                _cross(axes, rows, shown.color)
             axes.plot(
                 _middle(rows["forget"]), _middle(rows["retain"]), linestyle="none", marker=shown.marker,
                 color=shown.color, markersize=marker_size(shown, 10), markeredgecolor="white", zorder=5,
@@ -71,9 +77,20 @@ def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = ()):
     handles += [handle(MODELS[name]) for name in MODELS if name in set(models["method"])]
     runs = ways[[name for name in ("person", "seed") if name in ways]].drop_duplicates()
     what = "people and seeds" if "person" in runs else "seeds"
-    title = f"geometric means over {len(runs)} {what}; large marks: repaired"
+    spread = ", with 95% intervals" if intervals else ""
+    title = f"geometric means over {len(runs)} {what}{spread}; large marks: repaired"
     titled_legend(figure, [*handles, line_handle(GREY, "nothing done", 1, DASHED)], title, columns=3)
     return figure
+
+
+def _cross(axes, rows: pd.DataFrame, color: str) -> None:
+    """Draw the interval over the seeds of one method, on both axes; nothing where there is a single seed."""
+    long = rows.melt(["method", "seed"], ["forget", "retain"], "set")
+    of = geometric_over_seeds(long, by="set").set_index("set")
+    across, up = of.loc["forget"], of.loc["retain"]
+    if np.isfinite(across["low"]):
+        axes.plot([across["low"], across["high"]], [up["mean"]] * 2, color=color, linewidth=1.4, alpha=0.8, zorder=2)
+        axes.plot([across["mean"]] * 2, [up["low"], up["high"]], color=color, linewidth=1.4, alpha=0.8, zorder=2)
 
 
 def _middle(values: pd.Series) -> float:
