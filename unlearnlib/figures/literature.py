@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from unlearnlib.core.errors import UserError
-from unlearnlib.figures.looks import DARK, DASHED, GREY, LOOKS, Look, look
+from unlearnlib.figures.labels import label
+from unlearnlib.figures.looks import DASHED, GREY, LOOKS, Look, look
 from unlearnlib.figures.parts import (
     handle,
     in_order,
@@ -26,11 +26,6 @@ UNTOUCHED, CEILING = "finetuned", "retrained again"
 MODELS = {UNTOUCHED: LOOKS[UNTOUCHED], CEILING: LOOKS["retrained"]}
 WORDS = {UNTOUCHED: "nothing forgotten", CEILING: "two retrained models"}
 KL = "KL to the retrained model (nats a token)"
-# Where a label may stand, as seen from its mark: directions in turn, ever further away (in points).
-AROUND = tuple((np.cos(angle), np.sin(angle)) for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False))
-SMALL = 7.5  # the size of a label
-LEADER = {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.7, "shrinkA": 0, "shrinkB": 3}
-AWAY = (9, 15, 22, 30, 40, 52, 66, 82, 100, 120)
 
 
 def plane(apart: pd.DataFrame, groups: Mapping[str, str], line: Sequence[str], models: pd.DataFrame):
@@ -60,7 +55,7 @@ def plane(apart: pd.DataFrame, groups: Mapping[str, str], line: Sequence[str], m
     for axis in (axes.xaxis, axes.yaxis):
         plain_ticks(axis)
     _legend(figure, groups, line, apart, models)
-    label(figure, {axes: {name: (place, _shown(name, groups, line)) for name, place in places.items()}})
+    label(axes, {WORDS.get(name, name): (place, _shown(name, groups, line).color) for name, place in places.items()})
     return figure
 
 
@@ -90,7 +85,7 @@ def against_work(
                 shown, x = _shown(name, groups, line), max(float(means[name]), edge)
                 axes.vlines(x, one[of]["low"], one[of]["high"], color=shown.color, linewidth=1, alpha=0.55, zorder=2)
                 _mark(axes, x, one[of]["mean"], shown, _reached(apart, name), 8)
-                asked[axes][name] = ((x, one[of]["mean"]), shown)
+                asked[axes][name] = ((x, one[of]["mean"]), shown.color)
         joined = np.array([asked[axes][name][0] for name in line if name in asked[axes]]).reshape(-1, 2)
         axes.plot(*joined.T, color=LOOKS["retraining,_1_epoch"].color, linewidth=1.6, zorder=2)
         axes.set(xscale="log", yscale="log", title=title, ylabel=KL)
@@ -101,7 +96,8 @@ def against_work(
     aside = " (left of the dots: none)" if (means <= 0).any() else ""
     panels[-1].set_xlabel(f"work, as a multiple of retraining's{aside}")
     _legend(figure, groups, line, apart, models, lines=True)
-    label(figure, asked)
+    for axes, names in asked.items():
+        label(axes, names)
     return figure
 
 
@@ -199,51 +195,3 @@ def _legend(figure, groups, line, apart: pd.DataFrame, models: pd.DataFrame, lin
     legend = figure.legend(handles=handles, loc="outside upper left", ncols=3, title=title)
     legend.get_title().set(color=GREY, fontsize=8.5)
     legend.set_alignment("left")
-
-
-def label(figure, asked: Mapping) -> None:
-    """Write beside each mark what it is, so that no two labels, and no label and mark, lie on each other: `asked` has
-    for each axes the place (in its data) and the look of every name."""
-    figure.draw_without_rendering()  # where everything is, is known only then
-    point, size = figure.dpi / 72, 6 * figure.dpi / 72
-    for axes, names in asked.items():
-        spots = {name: axes.transData.transform(place) for name, (place, _) in names.items()}
-        taken = [Bbox.from_bounds(x - size / 2, y - size / 2, size, size) for x, y in spots.values()]
-        inside = axes.get_window_extent()
-        for name in sorted(spots, key=lambda one: -spots[one][1]):
-            shown = names[name][1]
-            text = figure.text(0, 0, WORDS.get(name, name), fontsize=SMALL)
-            extent = text.get_window_extent()
-            text.remove()
-            box = _free(spots[name], (extent.width, extent.height), taken, inside, point)
-            taken.append(box)
-            place = axes.transAxes.inverted().transform((box.x0, (box.y0 + box.y1) / 2))
-            axes.annotate(
-                WORDS.get(name, name), names[name][0], xytext=place, textcoords="axes fraction", fontsize=SMALL,
-                color=DARK, va="center", ha="left", zorder=7, arrowprops={**LEADER, "color": shown.color},
-            ).set_in_layout(False)  # fmt: skip
-
-
-def _free(spot, extent, taken: list[Bbox], inside: Bbox, point: float) -> Bbox:
-    """The nearest place for a label of this extent that lies on nothing else; where there is none, the one that lies on
-    least."""
-    width, height = extent
-    best, least = None, np.inf
-    for away in AWAY:
-        for across, up in AROUND:
-            x, y = spot[0] + across * away * point, spot[1] + up * away * point
-            left = x - width * (1 - across) / 2  # a label to the left of its mark ends there
-            box = Bbox.from_bounds(left, y - height / 2, width, height)
-            over = sum(_shared(box, other) for other in taken)
-            over += width * height - _shared(box, inside)
-            if over <= 1e-9:
-                return box
-            if over < least:
-                best, least = box, over
-    return best
-
-
-def _shared(one: Bbox, other: Bbox) -> float:
-    wide = min(one.x1, other.x1) - max(one.x0, other.x0)
-    high = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return max(wide, 0.0) * max(high, 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from unlearnlib.core.errors import UserError
+from unlearnlib.figures.labels import label
 from unlearnlib.figures.looks import DARK, DASHED, GREY, LOOKS, Look
 from unlearnlib.figures.parts import (
     TINY,
@@ -89,22 +90,25 @@ def quality(scores: pd.DataFrame, rows: pd.DataFrame, steps: tuple[str, ...] = (
     means = far.groupby(["method", *by], sort=False)["value"].mean().clip(lower=1e-9)
     right = np.exp(np.log(means).groupby("method", sort=False).mean())
     figure, axes = new_figure(height=4.4)
-    left = False
     logs = np.log(scores["forget_quality"].clip(lower=1e-12)).groupby(scores["method"], sort=False).mean().dropna()
+    named, beside = {}, []
     for method, up in np.exp(logs[logs.index.isin(right.index)]).sort_values().items():
         shown = MODELS.get(method, STEP)
         axes.plot(right[method], up, linestyle="none", marker=shown.marker, color=shown.color, zorder=3,
                   markersize=marker_size(shown, 8), markeredgecolor="white")  # fmt: skip
+        place = (right[method], up)
         if method in steps:
-            place = {"xytext": (-7, -3), "ha": "right"} if left else {"xytext": (7, -3)}
-            axes.annotate(method, (right[method], up), textcoords="offset points", fontsize=8, **place)
-            left = not left  # by turns, from below: some lie close
+            named[method] = (place, shown.color)
+        else:
+            beside.append(place)
     axes.axhline(SIGNIFICANT, color=GREY, linestyle=DASHED, linewidth=1.1)
     axes.set(xscale="log", yscale="log", xlabel="KL to the retrained model on the texts to forget (nats a token)",
              ylabel="forget quality (p)")  # fmt: skip
-    plain_ticks(axes.xaxis)
+    for axis in (axes.xaxis, axes.yaxis):
+        plain_ticks(axis)
     handles = [handle(one) for name, one in MODELS.items() if name in right.index] + [handle(STEP)]
     handles.append(line_handle(GREY, f"p = {SIGNIFICANT}", 1.1, DASHED))
     seeds = scores["seed"].nunique()
     titled_legend(figure, handles, f"geometric means over {seeds} seed{'s' * (seeds > 1)}", columns=3)
+    label(axes, named, beside)
     return figure

@@ -1,12 +1,13 @@
 """Images: what there is to remove, where each way ends, in which layer, and what the challenge's score makes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import NullFormatter
 
 from unlearnlib.core.errors import UserError
+from unlearnlib.figures.labels import label
 from unlearnlib.figures.looks import DARK, DASHED, DOTTED, GREY, LOOKS, Look
 from unlearnlib.figures.parts import (
     TINY,
@@ -89,6 +90,7 @@ def plane(networks: pd.DataFrame, entries: Sequence[str], kinds: Sequence[str] =
     """
     need_columns(networks, "kind", "method", "seed", "kl_forget", "kl_test")
     figure, axes = new_figure(1, len(kinds), 4.9, squeeze=False)
+    named: dict = {}
     others = [name for name in in_order(networks["method"]) if name not in {*STEPS, *MODELS, *entries}]
     looks = STEPS | MODELS | dict.fromkeys(entries, ENTRY) | dict.fromkeys(others, OTHER)
     for panel, kind in zip(axes[0], kinds, strict=True):
@@ -111,27 +113,24 @@ def plane(networks: pd.DataFrame, entries: Sequence[str], kinds: Sequence[str] =
         ends = [_around(values) for values in zip(*placed.values(), strict=True)]
         panel.set(xscale="log", yscale="log", title=KINDS.get(kind, kind), xlabel="KL on the images to forget (nats)")
         panel.set(xlim=ends[0], ylim=ends[1])
-        _named(panel, {name: place for name, place in placed.items() if name in (*entries, *CONTROLS)}, placed, ends[0])
+        named[panel] = _far_from_nothing(placed, (*entries, *CONTROLS)), placed
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter(NullFormatter())
     axes[0, 0].set_ylabel("KL on test images (nats)")
     handles = [handle(shown) for shown in (*(STEPS | MODELS).values(), ENTRY, OTHER)]
     titled_legend(figure, handles, f"distance to another retrained network; {seeds_text(networks)}", columns=3)
+    for panel, (names, placed) in named.items():
+        asked = {name: (placed[name], looks[name].color) for name in names}
+        label(panel, asked, [place for name, place in placed.items() if name not in names])
     return figure
 
 
-def _named(panel, names, placed, ends: tuple[float, float]) -> None:
-    """Write names beside their marks, towards the middle: not of those that lie where doing nothing does."""
-    nothing = placed.get("nothing done")
-    for name, (x, y) in names.items():
-        if nothing and max(abs(np.log(x / nothing[0])), abs(np.log(y / nothing[1]))) < np.log(NEAR):
-            continue
-        left = x > np.sqrt(ends[0] * ends[1])
-        text = panel.annotate(
-            name, (x, y), (-6 if left else 6, 3), textcoords="offset points", fontsize=7, ha="right" if left else "left"
-        )
-        text.set_in_layout(False)
+def _far_from_nothing(placed: Mapping[str, tuple[float, float]], names: Sequence[str]) -> list[str]:
+    """Return which of these names have a place that is not where doing nothing is."""
+    x, y = placed.get("nothing done", (np.nan, np.nan))
+    near = {one for one, (a, b) in placed.items() if max(abs(np.log(a / x)), abs(np.log(b / y))) < np.log(NEAR)}
+    return [name for name in names if name in placed and name not in near]
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:

@@ -1,0 +1,60 @@
+"""Names beside marks: nothing hides anything, and what stands far off is led to its mark."""
+
+import itertools
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.text import Annotation, Text
+
+from unlearnlib.figures import labels
+from unlearnlib.figures.parts import new_figure
+
+matplotlib.use("Agg")
+
+CROWD = {f"name {number}": ((0.5 + 0.012 * number, 0.5 + 0.004 * number), "#0072B2") for number in range(12)}
+BESIDE = [(0.52, 0.5), (0.56, 0.52), (0.6, 0.51)]
+
+
+def drawn(asked, beside=()):
+    figure, axes = new_figure(height=4.0)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    labels.label(axes, asked, beside)
+    figure.draw_without_rendering()
+    found = {one.get_text(): one for one in axes.texts if isinstance(one, Annotation)}
+    return axes, found, {name: Text.get_window_extent(one) for name, one in found.items()}
+
+
+def overlap(one, other):
+    return one.x0 < other.x1 and other.x0 < one.x1 and one.y0 < other.y1 and other.y0 < one.y1
+
+
+def test_in_a_crowd_no_two_names_and_no_name_and_mark_lie_on_each_other():
+    axes, found, boxes = drawn(CROWD, BESIDE)
+    assert set(found) == set(CROWD)
+    for (one, first), (other, second) in itertools.combinations(boxes.items(), 2):
+        assert not overlap(first, second), (one, other)
+    marks = axes.transData.transform([*BESIDE, *(place for place, _ in CROWD.values())])
+    for name, box in boxes.items():
+        assert not any(box.x0 < x < box.x1 and box.y0 < y < box.y1 for x, y in marks), name
+        inside = axes.get_window_extent()
+        assert inside.x0 <= box.x0 and box.x1 <= inside.x1, name
+
+
+def test_a_name_beside_its_mark_needs_no_line_and_one_far_off_has_one_from_its_nearest_point():
+    axes, found, boxes = drawn(CROWD, BESIDE)
+    point = axes.figure.dpi / 72
+    led = 0
+    for name, one in found.items():
+        place, color = CROWD[name]
+        spot, box = axes.transData.transform(place), boxes[name]
+        far = np.hypot(*(spot - np.clip(spot, box.min, box.max))) / point
+        assert (one.arrow_patch is not None) == (far > labels.NEAR + labels.GAP) or abs(far - labels.NEAR) < 3, name
+        if one.arrow_patch is not None:
+            led += 1
+            assert one.arrow_patch.get_edgecolor()[:3] == pytest.approx(matplotlib.colors.to_rgb(color))
+            start = one.arrow_patch.get_path().vertices[0]
+            assert np.hypot(*(start - np.clip(spot, box.min, box.max))) / point < 4, "the label's nearest point"
+    assert 0 < led < len(found)
+    alone = drawn({"alone": ((0.5, 0.5), "black")})[1]["alone"]
+    assert alone.arrow_patch is None and alone.get_path_effects(), "with a halo, so that no line strikes it out"

@@ -1,0 +1,74 @@
+"""Names beside marks: where each stands so that nothing hides anything."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
+
+from unlearnlib.figures.looks import DARK
+
+Place = tuple[float, float]
+# Where a label may stand, as seen from its mark: directions in turn, ever further away (in points).
+AROUND = tuple((np.cos(angle), np.sin(angle)) for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False))
+AWAY = (9, 15, 22, 30, 40, 52, 66, 82, 100, 120)
+SMALL, GAP = 7.5, 2  # points: the size of a label, and what stays free to its left and right
+NEAR = 12  # points: a label further from its mark has a line that leads there
+LEADER = {"arrowstyle": "-", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3, "patchA": None}
+HALO = [withStroke(linewidth=2, foreground="white")]  # so that an interval behind a name does not strike it out
+
+
+def label(axes, asked: Mapping[str, tuple[Place, str]], beside: Iterable[Place] = ()) -> None:
+    """Write beside each mark what it is, so that no two labels, and no label and mark, lie on each other: `asked` has
+    the place (in the data of the axes) and the colour of every name; `beside`: the places of marks without a name.
+
+    It has to come last: where everything is, is known only when nothing moves any more.
+    """
+    figure = axes.figure
+    figure.draw_without_rendering()
+    point = figure.dpi / 72
+    size, gap = 6 * point, GAP * point
+    spots = {name: axes.transData.transform(place) for name, (place, _) in asked.items()}
+    marks = [*spots.values(), *(axes.transData.transform(place) for place in beside)]
+    taken = [Bbox.from_bounds(x - size / 2, y - size / 2, size, size) for x, y in marks]
+    inside = axes.get_window_extent()
+    for name in sorted(spots, key=lambda one: -spots[one][1]):
+        place, color = asked[name]
+        text = figure.text(0, 0, name, fontsize=SMALL)
+        extent = text.get_window_extent()
+        text.remove()
+        box = _free(spots[name], (extent.width + 2 * gap, extent.height), taken, inside, point)
+        taken.append(box)
+        nearest = np.clip(spots[name], box.min, box.max)
+        far = np.hypot(*(spots[name] - nearest)) > NEAR * point
+        start = tuple((nearest - box.min) / (box.max - box.min))
+        axes.annotate(
+            name, place, xytext=axes.transAxes.inverted().transform((box.x0 + gap, (box.y0 + box.y1) / 2)),
+            textcoords="axes fraction", fontsize=SMALL, color=DARK, va="center", ha="left", zorder=7, path_effects=HALO,
+            arrowprops={**LEADER, "color": color, "relpos": start} if far else None,
+        ).set_in_layout(False)  # fmt: skip
+
+
+def _free(spot: Place, extent: Place, taken: list[Bbox], inside: Bbox, point: float) -> Bbox:
+    """The nearest place for a label of this extent that lies on nothing else; where there is none, the one that lies on
+    least."""
+    width, height = extent
+    best, least = None, np.inf
+    for away in AWAY:
+        for across, up in AROUND:
+            x, y = spot[0] + across * away * point, spot[1] + up * away * point
+            left = x - width * (1 - across) / 2  # a label to the left of its mark ends there
+            box = Bbox.from_bounds(left, y - height / 2, width, height)
+            over = sum(_shared(box, other) for other in taken)
+            over += width * height - _shared(box, inside)
+            if over <= 1e-9:
+                return box
+            if over < least:
+                best, least = box, over
+    return best
+
+
+def _shared(one: Bbox, other: Bbox) -> float:
+    wide = min(one.x1, other.x1) - max(one.x0, other.x0)
+    high = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return max(wide, 0.0) * max(high, 0.0)
