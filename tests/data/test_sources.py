@@ -21,7 +21,7 @@ from unlearnlib.data.items import Benchmark, Item, to_dataset
 from unlearnlib.data.records import load_records
 
 FIXTURES = Path(__file__).parent / "fixtures"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+ADAPTING = (ROOT / "docs" / "adapting.md").read_text(encoding="utf-8")
 ADA = "Target/1_Ada_Quillon"
 TOFU = {"per_author": 4}  # the invented authors have four questions each
 REAL = Path(os.environ.get("UNLEARNLIB_REAL_DATA") or ROOT.parent / "shared" / "data")
@@ -465,10 +465,12 @@ def test_prompts_of_clozes_continuations_and_examples_shown_first():
 
 
 def test_the_example_of_the_readme(capsys):
-    (block,) = (found for found in re.findall(r"```python\n(.*?)```", README, flags=re.S) if "benchmarks.load" in found)
+    (block,) = (
+        found for found in re.findall(r"```python\n(.*?)```", ADAPTING, flags=re.S) if "benchmarks.load" in found
+    )
     names = {"__name__": "__main__"}
     small = block.replace('"my_tofu", authors=20', f"{str(FIXTURES / 'tofu')!r}, authors=4, per_author=4")
-    exec(compile(small.replace("packaged:smollm2", "data/tiny_model"), "README.md", "exec"), names)
+    exec(compile(small.replace("packaged:smollm2", "data/tiny_model"), "docs/adapting.md", "exec"), names)
     assert names["data"].counts["forget"] == len(names["forget"].questions) == 4
     assert 0 <= float(capsys.readouterr().out.splitlines()[-1]) <= 1
 

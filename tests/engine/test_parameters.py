@@ -115,7 +115,7 @@ def test_plain_papermill_checks_in_the_notebook(tmp_path):
 
 
 def test_the_commands_of_the_readme_and_of_notebooks_name_parameters_that_there_are():
-    prose = [ROOT / "README.md", *commandline.notebooks()]
+    prose = [ROOT / "README.md", ROOT / "docs" / "adapting.md", *commandline.notebooks()]
     text = "\n".join(path.read_text(encoding="utf-8") for path in prose).replace("\\\n", " ").replace('\\"', '"')
     found = re.findall(r"papermill (notebooks/\S+\.ipynb)([^\n`]*)", text)
     assert {Path(name).stem[:2] for name, _ in found} >= {"05", "20"}

@@ -1,4 +1,4 @@
-"""The examples of the README run as they stand there, on the smallest profile."""
+"""The examples of the README and of docs/adapting.md run as they stand there, on the smallest profile."""
 
 import re
 
@@ -11,7 +11,8 @@ from unlearnlib.experiment.measured import Experiment
 from unlearnlib.experiment.variants import Variant
 from unlearnlib.methods.named import METHODS
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
+PROSE = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/adapting.md"))
+BLOCKS = re.findall(r"```python\n(.*?)```", PROSE, flags=re.S)
 
 
 def block(word: str) -> str:

@@ -11,11 +11,19 @@ from unlearnlib.figures import practical
 
 def ways():
     rows = [
-        (seed, f"embedding, plain {repair}", "embedding, plain", repair, forget * (1 + 3 * seed), 0.5)
+        (
+            seed,
+            f"embedding, plain {repair}",
+            "embedding, plain",
+            repair,
+            forget * (1 + 3 * seed),
+            0.5,
+            bool(repair or seed),
+        )
         for seed in (0, 1)
         for repair, forget in ((0, 0.2), (4, 0.4))
     ]
-    return pd.DataFrame(rows, columns=["seed", "method", "first", "repair", "forget", "retain"])
+    return pd.DataFrame(rows, columns=["seed", "method", "first", "repair", "forget", "retain", "forgotten"])
 
 
 def test_a_mark_is_a_geometric_mean_and_a_ring_the_choice():
@@ -25,6 +33,7 @@ def test_a_mark_is_a_geometric_mean_and_a_ring_the_choice():
     places = [tuple(round(float(one[0]), 6) for one in line.get_data()) for line in marks]
     assert places == [(0.4, 0.5), (0.8, 0.5), (0.8, 0.5), (0.1, 0.1)], "two ways, a ring round one, and a model"
     assert marks[1].get_markersize() > marks[0].get_markersize(), "more repair is larger"
+    assert [one.get_markerfacecolor() == "white" for one in marks[:2]] == [True, False], "open where it is still told"
     both = practical.plane(ways(), models, ["embedding, plain 4", "embedding, plain 0"]).axes[0]
     rings = [line.get_markeredgewidth() for line in both.get_lines() if line.get_markerfacecolor() == "none"]
     assert len(rings) == 2 and rings[1] > rings[0], "drawn from the smallest repair on: the second is the choice"

@@ -158,36 +158,6 @@ def _said(others: Mapping[str, str]) -> str:
     )
 
 
-def states(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a claim from the rows of `judge`: what became of its criteria, as texts.
-
-    Columns: claim, holds ("1 of 2" criteria), then HOLDS + " for", CONTRADICTED, MIXED, UNSETTLED and UNTESTED: the
-    criteria of which that is so.
-    """
-    table = []
-    for claim, part in rows.groupby("claim", sort=False):
-        state = part["state"]
-        named = {
-            one: _named(part.loc[state == one, "criterion"])
-            for one in (HOLDS, CONTRADICTED, MIXED, UNSETTLED, UNTESTED)
-        }
-        named[f"{HOLDS} for"] = named.pop(HOLDS)
-        table.append({"claim": claim, "holds": f"{state.eq(HOLDS).sum()} of {len(part)}", **named})
-    return pd.DataFrame(table, columns=["claim", "holds", f"{HOLDS} for", CONTRADICTED, MIXED, UNSETTLED, UNTESTED])
-
-
-def _named(criteria: Sequence[str]) -> str:
-    """The criteria in one text; those that agree up to their last comma are named once, their ends in brackets."""
-    ends: dict[str, list[str]] = {}
-    for criterion in criteria:
-        start, _, end = criterion.rpartition(", ")
-        ends.setdefault(start or criterion, []).append(end if start else "")
-    return "; ".join(
-        f"{start} ({', '.join(several)})" if len(several) > 1 else ", ".join(filter(None, (start, several[0])))
-        for start, several in ends.items()
-    )
-
-
 def _judged(criterion: Criterion, read: Callable[[str], pd.DataFrame]) -> dict:
     """The row of one criterion, without what belongs to its claim."""
     found, reason, notebook = Estimate(interval=""), "", criterion.table[:2]

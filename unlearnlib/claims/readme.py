@@ -170,7 +170,7 @@ def verdicts_table(folder: Path) -> str:
     if not (folder / WIDER / f"{CONFIGURATIONS}.csv").is_file():
         raise UserError(f"no {folder / WIDER / CONFIGURATIONS}.csv: run --profile {WIDER} --publish")
     table = judging.verdicts(criteria, judging.judge_configurations(folder / WIDER)).astype({"n": float})
-    states = judging.states(criteria).set_index("claim")
+    states = criteria.groupby("claim")["state"]
     real = _asked_of(judged_in(folder / REAL)) if (folder / REAL).is_dir() else None
     heads = ["claim", "what the paper says", "verdict", "its criteria", "leading one: effect (interval), seeds",
              "elsewhere, as far as asked there", "notebook"]  # fmt: skip
@@ -179,19 +179,20 @@ def verdicts_table(folder: Path) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for _, row in table.iterrows():
         verdict = f"**{row['verdict']}**" + (f" on {row['on']}" if row["on"] else "")
-        elsewhere = row["configurations"] or "not run"
-        cells = [row["claim"], row["statement"], verdict, _criteria(states.loc[row["claim"]]), _effect(row), elsewhere]
+        elsewhere = row["configurations"].partition(";")[0] or "not run"
+        asked = tally(states.get_group(row["claim"]))
+        cells = [row["claim"], row["statement"], verdict, asked, _effect(row), elsewhere]
         cells += [] if real is None else [real[row["claim"]]]
         lines.append(_line([*cells, row["notebook"]]))
     lines += [
         "",
         "*Not settled*: the interval contains what was asked for; *mixed*: significantly better on some measures, "
         "worse on others. The effect is that of each claim's leading criterion; behind it stands the difference that "
-        "so many seeds would have shown with a power of 80%. Notebook 15 has all criteria, margins, and when each was "
-        f"fixed. Elsewhere: the other configurations of profile `{WIDER}`, of which notebook 15 has some. Measures are "
-        "the nine of notebook 12, with Holm's correction over them. Intervals are over seeds (95%, 90% where a claim "
-        "is of no difference), the range of seeds (C5, C12) or methods (C9). `./run_all.sh --only 04` makes the tables "
-        "of a row anew, and `--only 15` its verdict as far as notebook 15's configurations go.",
+        "so many seeds would have shown with a power of 80%. Notebook 15 names all criteria, margins, and when each "
+        f"was fixed. Elsewhere: in most of the other configurations of profile `{WIDER}` (each in the figure below). "
+        "Measures are the nine of notebook 12, with Holm's correction over them. Intervals are over seeds (95%, 90% "
+        "where a claim is of no difference), the range of seeds (C5, C12) or methods (C9). `./run_all.sh --only 04` "
+        "makes the tables of a row anew, and `--only 15` its verdict as far as notebook 15's configurations go.",
     ]
     return "\n".join(lines)
 
@@ -324,12 +325,11 @@ def _number(row: pd.Series) -> str:
     return _interval(evidence.Estimate(row["effect"], row["low"], row["high"], float("nan")))
 
 
-def _criteria(states: pd.Series) -> str:
-    """How many criteria of a claim hold, and what became of each."""
-    named = [column for column in states.index if column != "holds" and states[column]]
-    if len(named) == 1:
-        return f"{states['holds']}" if named[0].startswith("holds") else f"{states['holds']}, all {named[0]}"
-    return "; ".join([states["holds"], *(f"*{column}*: {states[column]}" for column in named)])
+def tally(states: pd.Series) -> str:
+    """Return how many of a claim's criteria hold, and what became of the others: "3 of 10 hold, 2 contradicted"."""
+    counts, rest = states.value_counts(), (evidence.CONTRADICTED, evidence.MIXED, evidence.UNSETTLED, judging.UNTESTED)
+    others = [f"{counts[one]} {one}" for one in rest if one in counts]
+    return ", ".join([f"{counts.get(evidence.HOLDS, 0)} of {len(states)} hold", *others])
 
 
 def _effect(row: pd.Series) -> str:

@@ -13,7 +13,7 @@ Place = tuple[float, float]
 AROUND = tuple((np.cos(angle), np.sin(angle)) for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False))
 AWAY = (9, 15, 22, 30, 40, 52, 66, 82, 100, 120)
 SMALL, GAP = 7.5, 2  # points: the size of a label, and what stays free to its left and right
-NEAR = 12  # points: a label further from its mark has a line that leads there
+NEAR, MARGIN = 12, 3  # points: a label further from its mark, or not so much nearer than to another, has a line to it
 LEADER = {"arrowstyle": "-", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3, "patchA": None}
 HALO = [withStroke(linewidth=2, foreground="white")]  # so that an interval behind a name does not strike it out
 
@@ -37,21 +37,21 @@ def label(axes, asked: Mapping[str, tuple[Place, str]], beside: Iterable[Place] 
         text = figure.text(0, 0, name, fontsize=SMALL)
         extent = text.get_window_extent()
         text.remove()
-        box = _free(spots[name], (extent.width + 2 * gap, extent.height), taken, inside, point)
+        others = [one for one in marks if one is not spots[name]]
+        box = _free(spots[name], (extent.width + 2 * gap, extent.height), taken, others, inside, point)
         taken.append(box)
-        nearest = np.clip(spots[name], box.min, box.max)
-        far = np.hypot(*(spots[name] - nearest)) > NEAR * point
-        start = tuple((nearest - box.min) / (box.max - box.min))
+        start = tuple((np.clip(spots[name], box.min, box.max) - box.min) / (box.max - box.min))
+        leader = None if _clear(box, spots[name], others, point) else {**LEADER, "color": color, "relpos": start}
         axes.annotate(
             name, place, xytext=axes.transAxes.inverted().transform((box.x0 + gap, (box.y0 + box.y1) / 2)),
             textcoords="axes fraction", fontsize=SMALL, color=DARK, va="center", ha="left", zorder=7, path_effects=HALO,
-            arrowprops={**LEADER, "color": color, "relpos": start} if far else None,
+            arrowprops=leader,
         ).set_in_layout(False)  # fmt: skip
 
 
-def _free(spot: Place, extent: Place, taken: list[Bbox], inside: Bbox, point: float) -> Bbox:
-    """The nearest place for a label of this extent that lies on nothing else; where there is none, the one that lies on
-    least."""
+def _free(spot: Place, extent: Place, taken: list[Bbox], others: list[Place], inside: Bbox, point: float) -> Bbox:
+    """The nearest place for a label of this extent that lies on nothing else and is clearly nearer to its mark than to
+    `others`; where there is none, the nearest that lies on nothing else, or on least."""
     width, height = extent
     best, least = None, np.inf
     for away in AWAY:
@@ -61,11 +61,22 @@ def _free(spot: Place, extent: Place, taken: list[Bbox], inside: Bbox, point: fl
             box = Bbox.from_bounds(left, y - height / 2, width, height)
             over = sum(_shared(box, other) for other in taken)
             over += width * height - _shared(box, inside)
-            if over <= 1e-9:
+            if over <= 1e-9 and _clear(box, spot, others, point):
                 return box
-            if over < least:
+            if over < least - 1e-9:
                 best, least = box, over
     return best
+
+
+def _clear(box: Bbox, spot: Place, others: list[Place], point: float) -> bool:
+    """Whether a label is beside its mark, and that much nearer to it than to any other that nobody takes it for
+    theirs."""
+    away = _away(box, spot)
+    return away <= NEAR * point and away + MARGIN * point < min((_away(box, one) for one in others), default=np.inf)
+
+
+def _away(box: Bbox, spot: Place) -> float:
+    return float(np.hypot(*(spot - np.clip(spot, box.min, box.max))))
 
 
 def _shared(one: Bbox, other: Bbox) -> float:

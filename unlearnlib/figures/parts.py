@@ -209,10 +209,10 @@ def line_handle(color: str, label: str, width: float, dashes="-") -> Line2D:
     return Line2D([], [], color=color, linewidth=width, linestyle=dashes, label=label)
 
 
-def open_handle() -> Line2D:
+def open_handle(label: str = "not reached in every seed") -> Line2D:
     return Line2D(
         [], [], linestyle="none", marker="o", markersize=6.5, markerfacecolor="white", markeredgecolor=DARK,
-        markeredgewidth=1.5, label="not reached in every seed",
+        markeredgewidth=1.5, label=label,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from unlearnlib.figures.looks import DASHED, GREY, LOOKS, Look
 from unlearnlib.figures.parts import (
@@ -13,6 +14,7 @@ from unlearnlib.figures.parts import (
     marker_size,
     need_columns,
     new_figure,
+    open_handle,
     plain_ticks,
     titled_legend,
 )
@@ -36,28 +38,30 @@ SMALLEST, REPAIRED = 7, 2.5  # points: of a mark without repair, and how much la
 
 def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = (), intervals: bool = False):
     """Return every way as a mark: its distance over that of doing nothing, on the texts to forget to the right and on
-    those to keep upwards (geometric means; 1, dashed: doing nothing). The larger a mark, the more repair; ringed ones
-    are `chosen`, the first of them with a heavy ring. With `intervals` a cross through each mark: the 95% interval over
-    seeds, each way (which needs a column seed in both tables).
+    those to keep upwards (geometric means; 1, dashed: doing nothing). The larger a mark, the more repair; open where
+    the answers are still told in some run; ringed ones are `chosen`: the choice, with a heavy ring, and the nearest.
+    With `intervals` a cross through each mark: the 95% interval over seeds, each way (which needs a column seed in both
+    tables).
 
-    ways: columns first, repair, method, forget, retain (see unlearnlib.experiment.practical.scored, with first and
-    repair joined); models: method, forget, retain.
+    ways: columns first, repair, method, forget, retain, forgotten (see unlearnlib.experiment.practical.scored, with
+    first and repair joined); models: method, forget, retain.
     """
-    need_columns(ways, "first", "repair", "method", "forget", "retain")
+    need_columns(ways, "first", "repair", "method", "forget", "retain", "forgotten")
     need_columns(models, "method", "forget", "retain")
     figure, axes = new_figure(height=5.0)
     means = ways.groupby(["first", "method", "repair"], sort=False)[["forget", "retain"]].agg(_middle).reset_index()
+    means = means.join(ways.groupby("method")["forgotten"].all(), on="method")
     for name, shown in FIRSTS.items():
         for one in means[means["first"] == name].itertuples():
             size = marker_size(shown, SMALLEST + REPAIRED * one.repair / 2)
-            axes.plot(one.forget, one.retain, linestyle="none", marker=shown.marker, color=shown.color, markersize=size,
-                      markeredgecolor="white", markeredgewidth=0.7, zorder=3)  # fmt: skip
+            face, edge = (shown.color, "white") if one.forgotten else ("white", shown.color)
+            axes.plot(one.forget, one.retain, linestyle="none", marker=shown.marker, markerfacecolor=face,
+                      markeredgecolor=edge, markeredgewidth=0.7 if one.forgotten else 1.3, markersize=size,
+                      color=shown.color, zorder=3)  # fmt: skip
             if intervals:
                 _cross(axes, ways[ways["method"] == one.method], shown.color)
             if one.method in chosen:
-                axes.plot(one.forget, one.retain, linestyle="none", marker="o", markerfacecolor="none",
-                          markeredgecolor="black", markersize=size + 8,
-                          markeredgewidth=2.2 if one.method == chosen[0] else 1.0, zorder=4)  # fmt: skip
+                axes.plot(one.forget, one.retain, markersize=size + 8, **_ring(one.method == chosen[0]))
     for name, shown in MODELS.items():
         rows = models[models["method"] == name]
         if len(rows):
@@ -79,8 +83,17 @@ def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = (), 
     what = "people and seeds" if "person" in runs else "seeds"
     spread = ", with 95% intervals" if intervals else ""
     title = f"geometric means over {len(runs)} {what}{spread}; large marks: repaired"
-    titled_legend(figure, [*handles, line_handle(GREY, "nothing done", 1, DASHED)], title, columns=3)
+    handles += [line_handle(GREY, "nothing done", 1, DASHED), open_handle("answers still told in some run")]
+    rings = zip(chosen, ("the choice", "the nearest, whatever it tells"), strict=False)
+    handles += [Line2D([], [], markersize=9, label=words, **_ring(name == chosen[0])) for name, words in rings]
+    titled_legend(figure, handles, title, columns=3)
     return figure
+
+
+def _ring(heavy: bool) -> dict:
+    width = 2.2 if heavy else 1.0
+    return {"linestyle": "none", "marker": "o", "markerfacecolor": "none", "markeredgecolor": "black",
+            "markeredgewidth": width, "zorder": 4}  # fmt: skip
 
 
 def _cross(axes, rows: pd.DataFrame, color: str) -> None:
