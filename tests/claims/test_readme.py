@@ -276,6 +276,28 @@ def test_the_guarantees_have_their_price_and_what_was_measured(tmp_path):
     assert len(told) == 2 + len(promises.PROMISES) and told[-1].endswith("measure what they do | - |")
 
 
+def test_the_ways_for_practice_have_their_needs_and_both_models(tmp_path):
+    with pytest.raises(UserError, match=r"24_scores\.csv: run"):
+        readme.practice_table(tmp_path)
+    for name in ("24_scores.csv", "24_ways.csv"):
+        shutil.copy(paths.ROOT / "results" / name, tmp_path)
+    head, _, *rows = readme.practice_table(tmp_path).splitlines()
+    assert "smollm2" not in head and head.count("|") == 7 and len(rows) == 11
+    ways = pd.read_csv(tmp_path / "24_ways.csv")
+    best = "taken back, whole model, 1.25 of the step, 4 repair steps"
+    cells = next([cell.strip() for cell in row.split("|")] for row in rows if row.startswith(f"| {best} |"))
+    kl = ways.query("metric == 'kl' and set == 'retain'").pivot_table(index="seed", columns="method", values="value")
+    times = np.log(kl[best] / kl["finetuned"])
+    half = 2.776 * times.std(ddof=1) / np.sqrt(5)  # the t of four degrees of freedom
+    mean, low, high = (np.exp(times.mean() + sign * half) for sign in (0, -1, 1))
+    told = ways.query("metric == 'answer_probability' and method == @best").groupby("set")["value"].mean()
+    assert cells[2].endswith("; other texts") and cells[3] == "11%"
+    assert cells[5] == f"{mean:.1f} ({low:.1f} to {high:.1f})"
+    assert cells[6] == f"{told['forget']:.2f}, {told['retain']:.2f}"
+    both = readme.practice_table(paths.ROOT / "results").splitlines()
+    assert "`smollm2`, 3 seeds: Dave's texts" in both[0] and {row.count("|") for row in both} == {10}
+
+
 def test_more_seeds_stand_beside_where_they_turn_a_word(tmp_path):
     """The same seeds twice over have the same means and narrower intervals: what was open may settle, nothing turns."""
     results, more = paths.ROOT / "results", tmp_path / readme.MORE

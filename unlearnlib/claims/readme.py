@@ -16,7 +16,7 @@ from unlearnlib.claims.claims import CLAIMS, CONFIGURATIONS
 from unlearnlib.core import paths
 from unlearnlib.core.errors import UserError
 from unlearnlib.core.profiles import AS_IT_IS
-from unlearnlib.statistics.seeds import over_seeds
+from unlearnlib.statistics.seeds import geometric_over_seeds, over_seeds
 
 WIDER = "robustness"  # the profile whose run has more configurations than that of the notebooks
 REAL = "smollm2"  # the profile whose run is of a real language model; its column stands where its tables are
@@ -47,6 +47,23 @@ COLUMNS = [
     ("retain", "perplexity", "neighbours: perplexity"),
     ("general", "perplexity", "general text: perplexity"),
 ]
+
+
+# Of the ways of notebook 24: what each kind needs from the fine-tuning, beside the texts to forget.
+NEEDS = {
+    "taken back, whole model": "the sum of what the optimizer added because of the texts",
+    "taken back, embedding": "that sum, in the embedding",
+    "whole model, preconditioned": "recorded gradients, and the optimizer's second moments",
+    "embedding, preconditioned": "recorded gradients of the embedding, and their second moments",
+    "embedding, plain": "recorded gradients of the embedding",
+    "short task vector": "the base model",
+}
+UNTOUCHED = {"finetuned": ("nothing done", "")}
+BESIDE = {
+    "retraining, 1 epoch": ("retraining for one epoch", "the base model, all other texts"),
+    "base": ("the base model", ""),
+    "retrained again": ("another retrained model", "the base model, all other texts"),
+}
 
 
 def results_table(folder: Path) -> str:
@@ -313,6 +330,46 @@ def guarantees_table(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def practice_table(folder: Path) -> str:
+    """Return the ways of notebook 24 in markdown, in the model of the default profile and in that of REAL: what each
+    needs and reads, how far it ends on the texts to forget and on the neighbours' (over doing nothing, with intervals
+    over seeds), and what of both is still known (tables 24_scores, 24_ways)."""
+    heads, columns = ["way", "needs", "reads, of what retraining reads"], []
+    for name, place in {"small": folder, REAL: folder / REAL}.items():
+        if place.is_dir():
+            scores, known = _read(place, "24_scores"), _read(place, "24_ways").query("metric == 'answer_probability'")
+            columns.append((scores, known))
+            seeds = scores["seed"].nunique()
+            heads += [f"`{name}`, {seeds} seeds: Dave's texts", "neighbours' texts", "answers: Dave's, neighbours'"]
+    scores, ways = columns[0]
+    tried = ways.dropna(subset=["first"]).drop_duplicates("method").set_index("method")["first"]
+    order = scores.groupby("method")["score"].mean().reindex(tried.index).sort_values().index
+    read, repairs = (ways.groupby("method")[name].first() for name in ("share", "repair"))
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for method in ("finetuned", *order, *BESIDE):
+        named, needs = (BESIDE | UNTOUCHED).get(method) or (method, NEEDS[tried[method]])
+        needs += "; other texts" if method in tried.index and repairs[method] else ""
+        share = "all" if method == "retrained again" else "nothing" if not read[method] else f"{read[method]:.0%}"
+        cells = [named, needs, share]
+        for far, known in columns:
+            cells += [_times(far[far["method"] == method], name) for name in ("forget", "retain")]
+            told = known[known["method"] == method].groupby("set")["value"].mean()
+            cells.append(f"{told['forget']:.2f}, {told['retain']:.2f}")
+        lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _times(rows: pd.DataFrame, name: str) -> str:
+    """A geometric mean over seeds with its interval, of a multiple."""
+    one = geometric_over_seeds(rows.assign(all="all"), name, "all").iloc[0]
+    mean, low, high = (_two_digits(one[end]) for end in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})" if one["low"] < one["high"] else mean
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+
+
 def _line(cells: Iterable[str]) -> str:
     """Return a row of a table; a bar in a cell would divide it."""
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
@@ -358,6 +415,7 @@ TABLES = {
     "seeds": more_seeds_table,
     "real": real_model_table,
     "guarantees": guarantees_table,
+    "practice": practice_table,
 }
 
 
