@@ -27,7 +27,7 @@ def run(experiment, monkeypatch):
 
     def run(text: str, **known) -> dict:
         namespace = {"__name__": "__main__", "experiment": experiment, "Variant": Variant, **known}
-        exec(compile(text, "README.md", "exec"), namespace)
+        exec(compile(text, "an example of README or docs/adapting.md", "exec"), namespace)
         return namespace
 
     return run

@@ -53,9 +53,9 @@ COLUMNS = [
 NEEDS = {
     "taken back, whole model": "the sum of what the optimizer added because of the texts",
     "taken back, embedding": "that sum, in the embedding",
-    "whole model, preconditioned": "recorded gradients, and the optimizer's second moments",
-    "embedding, preconditioned": "recorded gradients of the embedding, and their second moments",
-    "embedding, plain": "recorded gradients of the embedding",
+    "whole model, preconditioned": "the first epoch's recorded gradients, and the optimizer's second moments",
+    "embedding, preconditioned": "all epochs' recorded gradients of the embedding, and their second moments",
+    "embedding, plain": "the first epoch's recorded gradients of the embedding",
     "short task vector": "the base model",
 }
 UNTOUCHED = {"finetuned": ("nothing done", "")}
@@ -334,24 +334,26 @@ def practice_table(folder: Path) -> str:
     """Return the ways of notebook 24 in markdown, in the model of the default profile and in that of REAL: what each
     needs and reads, how far it ends on the texts to forget and on the neighbours' (over doing nothing, with intervals
     over seeds), and what of both is still known (tables 24_scores, 24_ways)."""
-    heads, columns = ["way", "needs", "reads, of what retraining reads"], []
+    heads, columns = ["way", "needs"], []
     for name, place in {"small": folder, REAL: folder / REAL}.items():
         if place.is_dir():
             scores, known = _read(place, "24_scores"), _read(place, "24_ways").query("metric == 'answer_probability'")
             columns.append((scores, known))
             seeds = scores["seed"].nunique()
-            heads += [f"`{name}`, {seeds} seeds: Dave's texts", "neighbours' texts", "answers: Dave's, neighbours'"]
+            heads += [f"`{name}`, {seeds} seeds: reads, of what retraining reads", "Dave's texts", "neighbours' texts"]
+            heads += ["answers: Dave's, neighbours'"]
     scores, ways = columns[0]
     tried = ways.dropna(subset=["first"]).drop_duplicates("method").set_index("method")["first"]
     order = scores.groupby("method")["score"].mean().reindex(tried.index).sort_values().index
-    read, repairs = (ways.groupby("method")[name].first() for name in ("share", "repair"))
+    repairs = ways.groupby("method")["repair"].first()
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for method in ("finetuned", *order, *BESIDE):
         named, needs = (BESIDE | UNTOUCHED).get(method) or (method, NEEDS[tried[method]])
         needs += "; other texts" if method in tried.index and repairs[method] else ""
-        share = "all" if method == "retrained again" else "nothing" if not read[method] else f"{read[method]:.0%}"
-        cells = [named, needs, share]
+        cells = [named, needs]
         for far, known in columns:
+            read = known.loc[known["method"] == method, "share"].iloc[0]
+            cells.append("all" if method == "retrained again" else f"{read:.0%}" if read else "nothing")
             cells += [_times(far[far["method"] == method], name) for name in ("forget", "retain")]
             told = known[known["method"] == method].groupby("set")["value"].mean()
             cells.append(f"{told['forget']:.2f}, {told['retain']:.2f}")
@@ -367,7 +369,7 @@ def _times(rows: pd.DataFrame, name: str) -> str:
 
 
 def _two_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+    return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"
 
 
 def _line(cells: Iterable[str]) -> str:
