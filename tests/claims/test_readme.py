@@ -482,7 +482,8 @@ def test_what_the_readme_says_of_the_real_model_is_in_the_tables():
         f"(UNDIAL, at {short_of['UNDIAL']:.2f} times, and SalUn, at {short_of['SalUn']:.1f})",
         f"SSD open ({others.loc[(of, 'SSD'), 'ratio']:.2f})",
         f"is nearer ({vector['ratio']:.2f} times, {vector['low']:.2f} to {vector['high']:.2f}, for half of "
-        f"retraining's work); retraining for a quarter of it is at {short['ratio']:.2f}, and on the neighbours' texts "
+        "retraining's work), SSD",
+        f"retraining for a quarter of it is at {short['ratio']:.2f}, and on the neighbours' texts "
         f"{behind['retraining, 2 epochs'] / behind['task vector']:.1f} times as far as the task vector",
     ]
     assert [one for one in said if one not in text] == []

@@ -42,17 +42,36 @@ def test_a_mark_is_a_geometric_mean_and_a_ring_the_choice():
         practical.plane(ways().drop(columns="repair"), models)
 
 
-def test_a_cross_is_the_interval_over_seeds():
-    rows = ways().query("repair == 0").assign(retain=[0.5, 1.0])
-    models = pd.DataFrame({"method": "retrained again", "seed": [0, 1], "forget": [0.1, 0.2], "retain": 0.1})
+def test_a_cross_is_the_interval_over_seeds_of_its_own_way():
+    rows = ways().assign(retain=[0.5, 0.6, 1.0, 1.1])
+    models = pd.DataFrame({"method": "retrained again", "seed": [0, 1], "forget": [0.1, 0.2], "retain": [0.3, 0.5]})
     axes = practical.plane(rows, models, intervals=True).axes[0]
     lines = [line for line in axes.get_lines() if line.get_linestyle() == "-"]
-    across, up = (sorted(line.get_data()[place]) for line, place in zip(lines, (0, 1), strict=False))
-    for drawn, values in ((across, (0.2, 0.8)), (up, (0.5, 1.0))):
-        logs = np.log(values)
-        expected = np.exp(stats.t.interval(0.95, 1, logs.mean(), logs.std(ddof=1) / np.sqrt(2)))
-        assert drawn == pytest.approx(expected)
-    assert len(lines) == 4, "a cross for the way, one for the model"
+    assert len(lines) == 6, "a cross for each way, one for the model"
+    expected = [((0.2, 0.8), (0.5, 1.0)), ((0.4, 1.6), (0.6, 1.1)), ((0.1, 0.2), (0.3, 0.5))]
+    for (across, up), values in zip(zip(lines[::2], lines[1::2], strict=True), expected, strict=True):
+        for line, own, other, at in ((across, *values, 0), (up, *values[::-1], 1)):
+            logs = np.log(own)
+            ends = np.exp(stats.t.interval(0.95, 1, logs.mean(), logs.std(ddof=1) / np.sqrt(2)))
+            assert sorted(line.get_data()[at]) == pytest.approx(ends)
+            assert line.get_data()[1 - at] == pytest.approx([np.exp(np.log(other).mean())] * 2), "through its mark"
+    assert [line.get_color() for line in lines[::2]] == [practical.FIRSTS["embedding, plain"].color] * 2 + [
+        practical.MODELS["retrained again"].color
+    ]
     assert "95%" in axes.figure.legends[0].get_title().get_text()
     alone = practical.plane(rows.query("seed == 0"), models.query("seed == 0"), intervals=True).axes[0]
     assert not [line for line in alone.get_lines() if line.get_linestyle() == "-"], "one seed has no interval"
+
+
+def test_the_legend_says_what_is_open_and_what_is_ringed():
+    models = pd.DataFrame({"method": ["retrained again"], "forget": [0.1], "retain": [0.1]})
+    figure = practical.plane(ways(), models, ["embedding, plain 4", "embedding, plain 0"])
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    widths = {line.get_label(): line.get_markeredgewidth() for line in figure.legends[0].legend_handles}
+    assert {"a way that still tells in some run", "nothing done"} <= set(texts)
+    assert widths["the choice"] > widths["the nearest, whatever it tells"]
+    axes = figure.axes[0]
+    still = next(line for line in axes.get_lines() if line.get_markerfacecolor() == "white")
+    assert still.get_markeredgecolor() == practical.FIRSTS["embedding, plain"].color
+    dashed = [line for line in axes.get_lines() if len(line.get_xdata()) == 2]
+    assert [list(line.get_data()[at]) for at, line in enumerate(dashed)] == [[1, 1], [1, 1]], "doing nothing"

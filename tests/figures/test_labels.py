@@ -52,17 +52,28 @@ def test_a_name_that_is_not_clearly_of_its_mark_has_a_line_there_from_its_neares
     for name, one in found.items():
         place, color = CROWD[name]
         spot, box = axes.transData.transform(place), boxes[name]
+        others = [
+            axes.transData.transform(other) for other in (*BESIDE, *(at for at, _ in CROWD.values() if at != place))
+        ]
         if one.arrow_patch is None:
-            others = [*BESIDE, *(other for other, _ in CROWD.values() if other != place)]
             away = distance(box, spot)
-            assert away / point < labels.NEAR + 3 and away < min(
-                distance(box, axes.transData.transform(other)) for other in others
-            )
+            assert away / point < labels.NEAR + 3 and away + 2 * point < min(distance(box, other) for other in others)
         else:
             led += 1
             assert one.arrow_patch.get_edgecolor()[:3] == pytest.approx(matplotlib.colors.to_rgb(color))
-            start = one.arrow_patch.get_path().vertices[0]
-            assert np.hypot(*(start - np.clip(spot, box.min, box.max))) / point < 4, "the label's nearest point"
+            start, end = one.arrow_patch.get_path().vertices[[0, -1]]
+            assert distance(box, start) / point < 4 and np.hypot(*(start - np.clip(spot, box.min, box.max))) / point < 4
+            assert np.hypot(*(end - spot)) / point < 4, "it ends at the mark that is meant"
     assert led > 0
-    alone = drawn({"alone": ((0.5, 0.5), "black")})[1]["alone"]
-    assert alone.arrow_patch is None and alone.get_path_effects(), "with a halo, so that no line strikes it out"
+
+
+def test_names_of_marks_that_stand_apart_need_no_line_and_stay_within_the_axes():
+    corners = {f"corner {x} {y}": ((x, y), "black") for x in (0.02, 0.5, 0.98) for y in (0.02, 0.5, 0.98)}
+    axes, found, boxes = drawn(corners)
+    inside = axes.get_window_extent()
+    for name, one in found.items():
+        assert one.arrow_patch is None, name
+        assert one.get_path_effects(), "with a halo, so that no line strikes it out"
+        box = boxes[name]
+        assert inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1, name
+        assert distance(box, axes.transData.transform(corners[name][0])) < labels.NEAR * axes.figure.dpi / 72 + 3, name

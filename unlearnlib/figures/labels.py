@@ -39,9 +39,11 @@ def label(axes, asked: Mapping[str, tuple[Place, str]], beside: Iterable[Place] 
         text.remove()
         others = [one for one in marks if one is not spots[name]]
         box = _free(spots[name], (extent.width + 2 * gap, extent.height), taken, others, inside, point)
+        start, leader = np.clip(spots[name], box.min, box.max), None
         taken.append(box)
-        start = tuple((np.clip(spots[name], box.min, box.max) - box.min) / (box.max - box.min))
-        leader = None if _clear(box, spots[name], others, point) else {**LEADER, "color": color, "relpos": start}
+        if not _clear(box, spots[name], others, point):
+            leader = {**LEADER, "color": color, "relpos": tuple((start - box.min) / (box.max - box.min))}
+            taken += [Bbox([one, one]).padded(point) for one in np.linspace(start, spots[name], 8)]
         axes.annotate(
             name, place, xytext=axes.transAxes.inverted().transform((box.x0 + gap, (box.y0 + box.y1) / 2)),
             textcoords="axes fraction", fontsize=SMALL, color=DARK, va="center", ha="left", zorder=7, path_effects=HALO,
@@ -51,7 +53,7 @@ def label(axes, asked: Mapping[str, tuple[Place, str]], beside: Iterable[Place] 
 
 def _free(spot: Place, extent: Place, taken: list[Bbox], others: list[Place], inside: Bbox, point: float) -> Bbox:
     """The nearest place for a label of this extent that lies on nothing else and is clearly nearer to its mark than to
-    `others`; where there is none, the nearest that lies on nothing else, or on least."""
+    `others`; where there is none, the nearest that lies on nothing else and beside no other mark, or on least."""
     width, height = extent
     best, least = None, np.inf
     for away in AWAY:
@@ -63,6 +65,9 @@ def _free(spot: Place, extent: Place, taken: list[Bbox], others: list[Place], in
             over += width * height - _shared(box, inside)
             if over <= 1e-9 and _clear(box, spot, others, point):
                 return box
+            over += (
+                min((_away(box, one) for one in others), default=np.inf) < 2 * MARGIN * point
+            )  # a pixel: it breaks ties
             if over < least - 1e-9:
                 best, least = box, over
     return best

@@ -30,7 +30,7 @@ MODELS = {
     "base model": LOOKS["base"],
     "retraining, 1 epoch": Look("retraining, one epoch", "#44AA99", "X"),
 }
-STEP = Look("a recorded step", "#0072B2", "o")
+STEP = Look("a step, or repaired", "#0072B2", "o")
 SETS = {"forget": "to forget", "keep": "to keep"}
 SIGNIFICANT = 0.05
 

@@ -83,7 +83,7 @@ def plane(ways: pd.DataFrame, models: pd.DataFrame, chosen: Sequence[str] = (), 
     what = "people and seeds" if "person" in runs else "seeds"
     spread = ", with 95% intervals" if intervals else ""
     title = f"geometric means over {len(runs)} {what}{spread}; large marks: repaired"
-    handles += [line_handle(GREY, "nothing done", 1, DASHED), open_handle("answers still told in some run")]
+    handles += [line_handle(GREY, "nothing done", 1, DASHED), open_handle("a way that still tells in some run")]
     rings = zip(chosen, ("the choice", "the nearest, whatever it tells"), strict=False)
     handles += [Line2D([], [], markersize=9, label=words, **_ring(name == chosen[0])) for name, words in rings]
     titled_legend(figure, handles, title, columns=3)
