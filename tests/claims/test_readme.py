@@ -12,7 +12,7 @@ from scipy import stats
 from unlearnlib.claims import judging, readme
 from unlearnlib.core import paths, profiles
 from unlearnlib.core.errors import UserError
-from unlearnlib.experiment import practical, setting, study
+from unlearnlib.experiment import other_data, practical, setting, study
 from unlearnlib.figures import looks, unlearning
 from unlearnlib.guarantees import promises
 from unlearnlib.statistics.paired import holm, paired_t_test
@@ -604,7 +604,8 @@ def test_what_the_readme_says_of_tofu_itself_is_in_the_tables():
     table = pd.read_csv(results / "smollm2" / "13_ratios.csv")
     assert set(table["unit"]) == {"texts"} and set(table["n"]) == {20, 40}
     ratios = table.set_index(["set", "pair", "to_forget"])
-    every = pd.read_csv(results / "smollm2" / "13_other_data.csv").query("metric == 'kl'")
+    every_row = pd.read_csv(results / "smollm2" / "13_other_data.csv")
+    every = every_row[every_row["metric"] == "kl"]
     far, on_keep = (every[every["set"] == name] for name in ("forget", "keep"))
     kl = far.pivot_table(index="to_forget", columns="method", values="value")
     paper, base = kl["first epoch, whole model"] / kl["nothing done"], kl["base model"] / kl["nothing done"]
@@ -623,6 +624,15 @@ def test_what_the_readme_says_of_tofu_itself_is_in_the_tables():
         both("forget", "first epoch / all epochs, embedding"),
     )
     short, others = (both(of, "retraining, 1 epoch / nothing done") for of in ("forget", "keep"))
+    best = both("forget", "taken back, repaired / nothing done")
+    assert max(row["high"] for row in best) < min(row["low"] for row in short), "the nearest of all"
+    answers = every_row[every_row["metric"] == "probability"].pivot_table(
+        index=["set", "to_forget"], columns="method", values="value"
+    )
+    told, kept_answers = (
+        answers.loc[f"{of}_perturbed", [other_data.PRACTICAL, "retrained"]] for of in ("forget", "retain")
+    )
+    cost = on_keep[on_keep["method"] == other_data.PRACTICAL].groupby("to_forget")["value"].mean()
     small = pd.read_csv(results / "13_ratios.csv").query("pair == 'taken back, repaired / nothing done'")
     near = list(small.query("set == 'forget'").itertuples())
     said = [
@@ -631,6 +641,16 @@ def test_what_the_readme_says_of_tofu_itself_is_in_the_tables():
         f"the base model at {base[1]:.2f} and {base[2]:.2f}",
         f"(on the texts to keep {kept[0]['ratio']:.2f} and {kept[1]['ratio']:.2f} times)",
         f"worse than all in the whole model ({whole[0]['ratio']:.2f} and {whole[1]['ratio']:.2f} times)",
+        "all**: {:.2f} ({:.2f} to {:.2f}) and {:.2f} times ({:.2f} to {:.2f}), with answers a little less likely than "
+        "the retrained model's ({:.2f} and {:.2f}, retrained {:.2f} and {:.2f}); on the texts to keep it is at {:.2f} "
+        "and {:.2f} nats, with {:.2f} and {:.2f} of their answers (retrained {:.2f} and {:.2f})".format(
+            *(row[end] for row in best for end in ("ratio", "low", "high")),
+            *told.to_numpy().T.ravel(),
+            *cost,
+            *kept_answers.to_numpy().T.ravel(),
+        ),
+        "recommends ends at {:.2f} and {:.2f} times doing nothing, retraining for one epoch at {:.2f} and "
+        "{:.2f}".format(*(row["ratio"] for row in (*best, *short))),
         f"one epoch is at {short[0]['ratio']:.2f} and {short[1]['ratio']:.2f} on the texts to forget and at "
         f"{others[0]['ratio']:.0f} and {others[1]['ratio']:.0f} times doing nothing on those to keep, where doing "
         f"nothing is at {left[1]:.2f} and {left[2]:.2f} nats and another retrained model at {again.mean():.2f}",
