@@ -58,8 +58,8 @@ NEEDS = {
     "embedding, plain": "the first epoch's recorded gradients of the embedding",
     "short task vector": "the base model",
 }
-UNTOUCHED = {"finetuned": ("nothing done", "")}
-BESIDE = {
+BESIDE = {  # what stands before them, and behind them
+    "finetuned": ("nothing done", ""),
     "retraining, 1 epoch": ("retraining for one epoch", "the base model, all other texts"),
     "base": ("the base model", ""),
     "retrained again": ("another retrained model", "the base model, all other texts"),
@@ -347,8 +347,9 @@ def practice_table(folder: Path) -> str:
     order = scores.groupby("method")["score"].mean().reindex(tried.index).sort_values().index
     repairs = ways.groupby("method")["repair"].first()
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for method in ("finetuned", *order, *BESIDE):
-        named, needs = (BESIDE | UNTOUCHED).get(method) or (method, NEEDS[tried[method]])
+    untouched, *others = BESIDE
+    for method in (untouched, *order, *others):
+        named, needs = BESIDE.get(method) or (method, NEEDS[tried[method]])
         needs += "; other texts" if method in tried.index and repairs[method] else ""
         cells = [named, needs]
         for far, known in columns:
@@ -363,7 +364,7 @@ def practice_table(folder: Path) -> str:
 
 def _times(rows: pd.DataFrame, name: str) -> str:
     """A geometric mean over seeds with its interval, of a multiple."""
-    one = geometric_over_seeds(rows.assign(all="all"), name, "all").iloc[0]
+    one = geometric_over_seeds(rows, name).iloc[0]
     mean, low, high = (_two_digits(one[end]) for end in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})" if one["low"] < one["high"] else mean
 

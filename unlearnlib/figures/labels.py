@@ -65,9 +65,7 @@ def _free(spot: Place, extent: Place, taken: list[Bbox], others: list[Place], in
             over += width * height - _shared(box, inside)
             if over <= 1e-9 and _clear(box, spot, others, point):
                 return box
-            over += (
-                min((_away(box, one) for one in others), default=np.inf) < 2 * MARGIN * point
-            )  # a pixel: it breaks ties
+            over += _nearest(box, others) < 2 * MARGIN * point  # a pixel, which breaks ties
             if over < least - 1e-9:
                 best, least = box, over
     return best
@@ -77,7 +75,11 @@ def _clear(box: Bbox, spot: Place, others: list[Place], point: float) -> bool:
     """Whether a label is beside its mark, and that much nearer to it than to any other that nobody takes it for
     theirs."""
     away = _away(box, spot)
-    return away <= NEAR * point and away + MARGIN * point < min((_away(box, one) for one in others), default=np.inf)
+    return away <= NEAR * point and away + MARGIN * point < _nearest(box, others)
+
+
+def _nearest(box: Bbox, spots: Iterable[Place]) -> float:
+    return min((_away(box, one) for one in spots), default=np.inf)
 
 
 def _away(box: Bbox, spot: Place) -> float:
@@ -85,6 +87,5 @@ def _away(box: Bbox, spot: Place) -> float:
 
 
 def _shared(one: Bbox, other: Bbox) -> float:
-    wide = min(one.x1, other.x1) - max(one.x0, other.x0)
-    high = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return max(wide, 0.0) * max(high, 0.0)
+    part = Bbox.intersection(one, other)
+    return 0.0 if part is None else part.width * part.height
